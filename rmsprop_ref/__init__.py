@@ -1,0 +1,10 @@
+"""The definitive RMSProp: a course, an annotated reference, an oracle for other implementations.
+
+>>> from rmsprop_ref import Rule, init, step
+"""
+
+from rmsprop_ref.reference import init, step
+from rmsprop_ref.rule import Rule, State
+
+__all__ = ["Rule", "State", "init", "step"]
+__version__ = "0.1.0"

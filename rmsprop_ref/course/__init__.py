@@ -1,0 +1,1 @@
+"""What only the notebooks use: runs, problems, tables of predictions, plots. No part of the API."""

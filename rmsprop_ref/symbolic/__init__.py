@@ -1,0 +1,58 @@
+"""The algebra of RMSProp: the reference's formulas as expressions, and the theorems, proved.
+
+Nothing here states the update rule. :func:`equations` runs ``reference.step`` on symbols and shows
+what comes out; each theorem starts from that and ends where SymPy finds that two sides are equal.
+
+>>> from rmsprop_ref import Rule
+>>> for equation in equations(Rule()):
+...     print(equation)
+Eq(v_t, beta*v + g**2*(1 - beta))
+Eq(theta_t, -eta*g/(eps_out + sqrt(v_t)) + theta)
+>>> print(sign_descent())
+Sign descent is RMSProp with β = 0: Eq(theta_t, -eta*sign(g) + theta)
+
+Symbols without an index are the values before the step (``theta`` is θ at t-1), ``g`` is the
+gradient there, and ``theta_t``, ``v_t``, ``m_t``, ``b_t`` are the values after it.
+"""
+
+from rmsprop_ref.symbolic.theorems import (
+    THEOREMS,
+    ProofError,
+    Theorem,
+    adagrad,
+    adam,
+    early_displacement,
+    epsilon_and_the_cycle,
+    first_steps,
+    half_life,
+    mean_age,
+    scale_invariance,
+    sign_descent,
+    two_cycle,
+    two_cycle_attracts,
+    unrolled_average,
+    zero_start_bias,
+)
+from rmsprop_ref.symbolic.update import equations, latex, symbolized
+
+__all__ = [
+    "THEOREMS",
+    "ProofError",
+    "Theorem",
+    "adagrad",
+    "adam",
+    "early_displacement",
+    "epsilon_and_the_cycle",
+    "equations",
+    "first_steps",
+    "half_life",
+    "latex",
+    "mean_age",
+    "scale_invariance",
+    "sign_descent",
+    "symbolized",
+    "two_cycle",
+    "two_cycle_attracts",
+    "unrolled_average",
+    "zero_start_bias",
+]

@@ -1,0 +1,130 @@
+"""The update equations of any Rule: what ``reference.step`` does to symbols."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import sympy
+from sympy import Eq, Expr, Symbol, symbols
+from sympy.printing.latex import LatexPrinter
+
+from rmsprop_ref.reference import step
+from rmsprop_ref.rule import Rule, State
+
+# The state before the step, the gradient, and the state after it.
+theta, g, m, b = symbols("theta g m b", real=True)
+v, v_t, v_hat, m_hat = symbols("v v_t v_hat m_hat", real=True)
+theta_t, m_t, b_t = symbols("theta_t m_t b_t", real=True)
+g_decayed = Symbol("g_decayed", real=True)
+# The hyper-parameters.
+eta, beta, mu, lambda_ = symbols("eta beta mu lambda", positive=True)
+eps_in, eps_out, eps_floor, v0 = symbols("eps_in eps_out eps_floor v_0", positive=True)
+t = Symbol("t", integer=True, positive=True)
+
+_SYMBOL_OF = {
+    "lr": eta,
+    "beta": beta,
+    "eps_in": eps_in,
+    "eps_out": eps_out,
+    "eps_floor": eps_floor,
+    "v0": v0,
+    "momentum": mu,
+    "weight_decay": lambda_,
+}
+
+
+def symbolized(rule: Rule) -> Rule:
+    """The same variant with each number that is not zero replaced by its symbol."""
+    names = [name for name in _SYMBOL_OF if getattr(rule, name) not in (0, "first_square")]
+    return replace(rule, **{name: _SYMBOL_OF[name] for name in names})
+
+
+def equations(rule: Rule) -> tuple[Eq, ...]:
+    """The update equations of ``rule``, in order, as ``reference.step`` computes them.
+
+    Each is one assignment: its left side is new, its right side holds what was there before it.
+    """
+    before = State(t - 1, v, m if rule.centered else None, b if rule.momentum != 0 else None)
+    new_theta, after = step(theta, g, before, symbolized(rule), sympy)
+    named: list[tuple[Symbol, Expr]] = []
+    if rule.weight_decay != 0 and rule.weight_decay_form == "l2":
+        named.append((g_decayed, g + lambda_ * theta))
+    corrected = rule.bias_correction
+    for name, value in (
+        (v_t, after.v),
+        (v_hat, v_t / (1 - beta**t) if corrected else None),
+        (m_t, after.m),
+        (m_hat, m_t / (1 - beta**t) if corrected and rule.centered else None),
+        (b_t, after.b),
+        (theta_t, new_theta),
+    ):
+        if value is not None:
+            for earlier, expression in named:
+                value = value.subs(expression, earlier)
+            named.append((name, value))
+    return tuple(Eq(name, value, evaluate=False) for name, value in named)
+
+
+def latex(rule: Rule) -> str:
+    """The update equations of ``rule`` as LaTeX, one line each, aligned at the equals signs."""
+    lines = (rf"{_tex(eq.lhs)} &= {_tex(eq.rhs)}" for eq in equations(rule))
+    return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"
+
+
+# How symbols are written, and in which order they read best: what is old before what is new.
+_TEX = {
+    theta: r"\theta_{t-1}",
+    b: "b_{t-1}",
+    m: "m_{t-1}",
+    v: "v_{t-1}",
+    theta_t: r"\theta_t",
+    g_decayed: r"\tilde g_t",
+    g: "g_t",
+    v_hat: r"\hat v_t",
+    m_hat: r"\hat m_t",
+    v_t: "v_t",
+    m_t: "m_t",
+    b_t: "b_t",
+    eta: r"\eta",
+    mu: r"\mu",
+    beta: r"\beta",
+    eps_in: r"\varepsilon_{\mathrm{in}}",
+    eps_out: r"\varepsilon_{\mathrm{out}}",
+    eps_floor: r"\varepsilon_{\mathrm{floor}}",
+    lambda_: r"\lambda",
+}
+_PLACE = {symbol: place for place, symbol in enumerate(_TEX)}
+
+
+def _place(expression: Expr) -> int:
+    if lambda_ in expression.free_symbols:  # weight decay, an afterthought
+        return _PLACE[lambda_]
+    return min((_PLACE.get(symbol, 99) for symbol in expression.free_symbols), default=-1)
+
+
+class _InReadingOrder(LatexPrinter):  # type: ignore[misc]  # SymPy ships no types
+    """SymPy's LaTeX, but sums and products in the order in which a person writes them."""
+
+    def _print_Add(self, expr: Expr, order: Any = None) -> str:
+        terms = sorted(expr.args, key=_place)
+        first = next((x for x in terms if not x.could_extract_minus_sign()), terms[0])
+        terms = [first, *(term for term in terms if term is not first)]
+        return " + ".join(str(self._print(term)) for term in terms).replace("+ -", "-")
+
+    def _print_Mul(self, expr: Expr) -> str:
+        if expr.could_extract_minus_sign():
+            return f"- {self._print(-expr)}"
+        above, below = sympy.fraction(expr)
+        if below != 1:
+            return rf"\frac{{{self._print(above)}}}{{{self._print(below)}}}"
+
+        def key(factor: Expr) -> tuple[bool, int]:  # hyper-parameters, then what they multiply
+            return not factor.free_symbols <= set(_SYMBOL_OF.values()), _place(factor)
+
+        factors = sorted(sympy.Mul.make_args(expr), key=key)
+        return " ".join(str(self.parenthesize(factor, 50)) for factor in factors)
+
+
+def _tex(expression: Expr) -> str:
+    return str(_InReadingOrder({"symbol_names": _TEX}).doprint(expression))
