@@ -1,7 +1,7 @@
 """What is true of RMSProp, proved.
 
-Each function returns a :class:`Theorem`: a statement, and the chain of equalities that proves it,
-each reduced to zero by SymPy when the theorem is made. The steps that are RMSProp's come out of
+Each function returns a :class:`Theorem`: a statement, and the equalities that prove it, checked
+by SymPy when the theorem is made. The steps that are RMSProp's come out of
 ``reference.step`` itself; the row numbers are those of the project's list of results.
 """
 
@@ -12,61 +12,80 @@ from dataclasses import dataclass
 from typing import Any
 
 import sympy
-from sympy import Eq, Expr, Rational, Sum, Symbol, exp, log, oo, sqrt, symbols, zeta
+from sympy import (
+    Eq,
+    Expr,
+    Integer,
+    Integral,
+    Limit,
+    Rational,
+    Subs,
+    Sum,
+    Symbol,
+    exp,
+    log,
+    oo,
+    sqrt,
+    symbols,
+    zeta,
+)
 
 from rmsprop_ref.reference import step
 from rmsprop_ref.rule import Rule, State
-from rmsprop_ref.symbolic.update import beta, eta, g, t, theta, theta_t, v, v0, v_t
+from rmsprop_ref.symbolic.update import beta, eta, g, t, tex, theta, theta_t, v, v0, v_t
 
 
 class ProofError(AssertionError):
     """Two sides that a proof says are equal are not, or SymPy cannot see that they are."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Theorem:
-    """A statement, and the equalities that prove it: each one was checked when this was made.
+    """A statement, and the equalities that prove it: each was checked when this was made.
 
     Attributes
     ----------
     name : str
         What it is about.
-    statement : tuple of sympy equations or inequalities
+    statement : tuple of sympy equations
         What holds.
     where : str
         What the symbols mean and what is assumed.
     proof : tuple of (str, left, right)
-        Each step in words, with the two sides whose difference SymPy reduced to zero.
+        Each step in words, with two sides: the left one as it stands before it is worked out
+        (a sum, a limit, an expression at a point), the right one as what it comes to. SymPy
+        reduced their difference to zero.
     source : str
         Who stated it, where somebody did.
+
+    Raises
+    ------
+    ProofError
+        When a difference does not reduce to zero.
     """
 
     name: str
-    statement: tuple[Any, ...]
+    statement: tuple[Eq, ...]
     where: str
     proof: tuple[tuple[str, Any, Any], ...]
     source: str = ""
 
     def __post_init__(self) -> None:
         for words, left, right in self.proof:
-            if sympy.simplify(sympy.sympify(left) - sympy.sympify(right)) != 0:
+            if sympy.simplify(left.doit() - right) != 0:
                 raise ProofError(f"{self.name}: {words}: {left} is not {right}")
 
-    def __str__(self) -> str:
-        return f"{self.name}: " + "; ".join(str(part) for part in self.statement)
+    def __repr__(self) -> str:
+        return f"{self.name}: " + "; ".join(f"{eq.lhs} = {eq.rhs}" for eq in self.statement)
 
     def _repr_markdown_(self) -> str:
-        def line(*parts: Any) -> str:
-            return "$$" + r" \qquad ".join(map(sympy.latex, parts)) + "$$"
+        def display(*equations: tuple[Any, Any]) -> str:
+            return "$$" + r" \qquad ".join(f"{tex(a)} = {tex(b)}" for a, b in equations) + "$$"
 
-        steps = "\n\n".join(
-            f"{words}:\n\n{line(Eq(sympy.sympify(left), right, evaluate=False))}"
-            for words, left, right in self.proof
-        )
+        statement = display(*((eq.lhs, eq.rhs) for eq in self.statement))
+        proof = "\n\n".join(f"{words}:\n\n{display((a, b))}" for words, a, b in self.proof)
         source = f"\n\n*Source.* {self.source}" if self.source else ""
-        return (
-            f"**{self.name}.** {self.where}\n\n{line(*self.statement)}\n\n*Proof.* {steps}{source}"
-        )
+        return f"**{self.name}.** {self.where}\n\n{statement}\n\n*Proof.* {proof}{source}"
 
 
 def _one_step(
@@ -77,12 +96,11 @@ def _one_step(
     return new_theta, after.v
 
 
-# In a proof β is 1/(1+q) with q > 0: the one way to tell SymPy that β lies between 0 and 1.
+# Where SymPy must know that β lies between 0 and 1, it is written 1/(1+q) with q > 0.
 _q = Symbol("q", positive=True)
 _BETWEEN_0_AND_1 = 1 / (1 + _q)
 _s, _k = symbols("s k", integer=True, nonnegative=True)
-_x = Symbol("x", real=True)
-_h, _eps, _c = symbols("h epsilon c", positive=True)
+_h, _eps, _c, _a = symbols("h epsilon c a", positive=True)
 
 
 def unrolled_average() -> Theorem:
@@ -96,13 +114,13 @@ def unrolled_average() -> Theorem:
     # One term further, the last one written out: its weight is β^0.
     v_at_next = beta ** (t + 1) * v0 + (1 - beta) * (past(t + 1 - _s) + grad(t + 1) ** 2)
     _, v_stepped = _one_step(Rule(beta=beta), theta, grad(t + 1), v_at_t)
-    weights = sympy.summation((1 - beta) * beta ** (t - _s), (_s, 1, t))
+    weights = Sum((1 - beta) * beta ** (t - _s), (_s, 1, t))
     return Theorem(
         "The average, unrolled",
-        (Eq(v_t, v_at_t), Eq(Sum((1 - beta) * beta ** (t - _s), (_s, 1, t)), 1 - beta**t)),
+        (Eq(v_t, v_at_t), Eq(weights, 1 - beta**t)),
         "For every β and every sequence of gradients g₁, g₂, …, from v₀:",
         (
-            ("It holds before the first step, when the sum is empty", v_at_t.subs(t, 0).doit(), v0),
+            ("It holds before the first step, when the sum is empty", v_at_t.subs(t, 0), v0),
             (
                 "If it holds after t steps, the reference's step gives it after t+1",
                 v_stepped,
@@ -119,16 +137,9 @@ def half_life() -> Theorem:
     (solution,) = sympy.solve(Eq(beta**n, Rational(1, 2)), n)
     return Theorem(
         "Half-life",
-        (Eq(n, log(2) / -log(beta)),),
+        (Eq(n, solution),),
         "A squared gradient n steps old weighs β^n times as much as a new one: half as much at",
-        (
-            ("The equation β^n = ½ has one solution", solution, log(2) / -log(beta)),
-            (
-                "There the weight is one half",
-                _BETWEEN_0_AND_1 ** solution.subs(beta, _BETWEEN_0_AND_1),
-                Rational(1, 2),
-            ),
-        ),
+        (("There, and nowhere else, since β^n falls", Subs(beta**n, n, solution), Rational(1, 2)),),
     )
 
 
@@ -138,11 +149,11 @@ def mean_age() -> Theorem:
     return Theorem(
         "Mean age",
         (Eq(Sum(_k * (1 - beta) * beta**_k, (_k, 0, oo)), beta / (1 - beta)),),
-        "Late in a run the weight of a gradient k steps old is (1-β)β^k. With 0 < β < 1:",
+        "Late in a run the weight of a gradient k steps old is (1-β)β^k. For 0 < β < 1:",
         (
-            ("Put β = 1/(1+q). The weights sum to one", sympy.summation(weight, (_k, 0, oo)), 1),
-            ("The weighted ages sum to 1/q", sympy.summation(_k * weight, (_k, 0, oo)), 1 / _q),
-            ("And 1/q is β/(1-β)", 1 / _q, (beta / (1 - beta)).subs(beta, _BETWEEN_0_AND_1)),
+            ("Put β = 1/(1+q). The weights sum to one", Sum(weight, (_k, 0, oo)), Integer(1)),
+            ("The weighted ages sum to 1/q", Sum(_k * weight, (_k, 0, oo)), 1 / _q),
+            ("Which is β/(1-β)", Subs(beta / (1 - beta), beta, _BETWEEN_0_AND_1), 1 / _q),
         ),
     )
 
@@ -153,23 +164,22 @@ def zero_start_bias() -> Theorem:
     n = Symbol("n", integer=True, nonnegative=True)
     expected = sympy.Function("E")(n)
     following = _one_step(Rule(beta=beta), theta, sqrt(second_moment), expected)[1]
-    solution = sympy.rsolve(
-        expected.subs(n, n + 1) - following, expected, {expected.subs(n, 0): v0}
-    )
-    mean = sympy.Function("E")(v_t)
+    recurrence = expected.subs(n, n + 1) - following
+    solution = sympy.rsolve(recurrence, expected, {expected.subs(n, 0): v0})
+    claimed = (1 - beta**t) * second_moment + beta**t * v0
     return Theorem(
         "The bias of a start",
-        (Eq(mean, (1 - beta**t) * second_moment + beta**t * v0),),
+        (Eq(sympy.Function("E")(v_t), claimed),),
         "If every g² has the expectation s₂, then (expectation being linear)",
         (
             (
-                "The step's recurrence for the expectation, solved",
-                solution,
-                (1 - beta**n) * second_moment + beta**n * v0,
+                "The step's recurrence for the expectation has this solution",
+                solution.subs(n, t),
+                claimed,
             ),
             (
                 "From v₀ = 0, division by 1-β^t removes the bias",
-                solution.subs(v0, 0).subs(n, t) / (1 - beta**t),
+                Subs(claimed / (1 - beta**t), v0, 0),
                 second_moment,
             ),
         ),
@@ -181,21 +191,21 @@ def first_steps() -> Theorem:
     """Row 2: under a constant gradient from v0 = 0, the size of step t."""
     constant = Symbol("g", real=True, nonzero=True)
     before, after = (1 - beta ** (t - 1)) * constant**2, (1 - beta**t) * constant**2
-    rule = Rule(lr=eta, beta=beta, eps_out=0.0)
-    moved, v_stepped = _one_step(rule, theta, constant, before)
-    size = sympy.Abs(constant) * eta / sqrt(after)
-    # |θ - new θ|, with the square root's argument replaced by what it was just proved to equal.
-    distance = sympy.Abs(constant) / constant * (theta - moved.subs(v_stepped, after))
+    moved, v_stepped = _one_step(Rule(lr=eta, beta=beta, eps_out=0.0), theta, constant, before)
+    size = eta / sqrt(1 - beta**t)
     return Theorem(
         "The first steps",
-        (Eq(sympy.Abs(theta_t - theta), eta / sqrt(1 - beta**t)),),
+        (Eq(sympy.Abs(theta_t - theta), size),),
         "From v₀ = 0, without ε, while the gradient stays the same (and is not zero):",
         (
-            ("After t steps v is (1-β^t)g²: it is 0 at first", before.subs(t, 1), 0),
+            ("After t steps v is (1-β^t)g². It is 0 at the start", Subs(after, t, 0), Integer(0)),
             ("And the reference's step keeps it so", v_stepped, after),
-            ("So the reference moves θ by", distance, size),
-            ("Which is free of g", size**2, eta**2 / (1 - beta**t)),
-            ("The first step is longer than η", (size**2).subs(t, 1), eta**2 / (1 - beta)),
+            (
+                "With that v the reference moves θ by",
+                theta - moved.subs(v_stepped, after),
+                sympy.sign(constant) * size,
+            ),
+            ("The first step is longer than η", Subs(size, t, 1), eta / sqrt(1 - beta)),
         ),
     )
 
@@ -205,7 +215,6 @@ def early_displacement() -> Theorem:
     u, tau, x = symbols("u tau x", positive=True)
     excess = 1 / sqrt(1 - exp(-x)) - 1
     substituted = (1 / u - 1) * sympy.diff(-log(1 - u**2), u)  # u = √(1-e^(-x)), dx = …du
-    near_zero = sympy.series(excess, x, 0, 1).removeO()
     total = Sum(1 / sqrt(1 - beta**_k) - 1, (_k, 1, oo))
     approximation = 2 * log(2) * tau + zeta(Rational(1, 2)) * sqrt(tau) + Rational(1, 2)
     return Theorem(
@@ -214,77 +223,80 @@ def early_displacement() -> Theorem:
         "The sum over all steps of (step size)/η - 1, under a constant gradient, as β → 1:",
         (
             (
-                "With x = t/τ the summand is f(x) = (1-e^(-x))^(-½) - 1",
-                excess.subs(x, t / tau),
-                1 / sqrt(1 - exp(-1 / tau) ** t) - 1,
+                "The summand is f(k/τ), where f(x) = (1-e^(-x))^(-½) - 1",
+                Subs(excess, x, _k / tau),
+                1 / sqrt(1 - Subs(beta**_k, beta, exp(-1 / tau)).doit()) - 1,
             ),
-            ("Put u = √(1-e^(-x)). Then f dx is 2/(1+u) du", substituted, 2 / (1 + u)),
             (
-                "So the integral of f over all x > 0 is 2 ln 2: the term in τ",
-                sympy.integrate(2 / (1 + u), (u, 0, 1)),
+                "Put u = √(1-e^(-x)). Then f(x) dx is the following times du",
+                substituted,
+                2 / (1 + u),
+            ),
+            (
+                "So the integral of f over all x > 0, the factor of τ, is",
+                Integral(2 / (1 + u), (u, 0, 1)),
                 2 * log(2),
             ),
-            ("Near 0, f has a branch point", near_zero, 1 / sqrt(x) - 1 + sqrt(x) / 4),
             (
-                (
-                    "There the Euler-Maclaurin formula (Navot 1961) adds a ζ(-α) τ^(-α) "
-                    "for each term a x^α: the terms in √τ and 1"
-                ),
-                zeta(Rational(1, 2)) * sqrt(tau) - zeta(0),
-                approximation - 2 * log(2) * tau,
+                "Near 0, f(x) is 1/√x - 1 + √x/4 and smaller terms",
+                Limit((excess - 1 / sqrt(x) + 1) / sqrt(x), x, 0),
+                Rational(1, 4),
+            ),
+            (
+                "For each term a x^α there, the Euler-Maclaurin formula with a branch point "
+                "(Navot 1961) adds a ζ(-α) τ^(-α)",
+                2 * log(2) * tau + zeta(Rational(1, 2)) * sqrt(tau) - zeta(0, evaluate=False),
+                approximation,
             ),
         ),
-        "Derived for this project; the summation formula is Navot's (1961).",
+        "Derived for this project; the summation formula is Navot's.",
     )
 
 
 def scale_invariance() -> Theorem:
-    """RMSProp does not see the unit of the loss, and ε restores it."""
+    """RMSProp does not see the unit of the loss; ε makes it see."""
     average = Symbol("v", positive=True)
     inside, outside = symbols("epsilon_in epsilon_out", positive=True)
+    after = sympy.Function("theta_t")
 
     def stepped(c: Any, **eps: Any) -> tuple[Expr, Expr]:
         rule = Rule(lr=eta, beta=beta, **{"eps_out": 0.0, **eps})
         return _one_step(rule, theta, c * g, c**2 * average)
 
-    theta_1, v_1 = stepped(1)
-    theta_c, v_c = stepped(_c)
+    def moved(**eps: Any) -> Expr:
+        return (theta - stepped(_c, **eps)[0]) / _c
+
     return Theorem(
         "Invariance to scale, and how ε breaks it",
         (
-            Eq(
-                sympy.Symbol(r"\theta_t(c g, \varepsilon=0)"),
-                sympy.Symbol(r"\theta_t(g, \varepsilon=0)"),
-            ),
-            Eq(
-                sympy.Symbol(r"\theta_t(c g, c^2\varepsilon_{in}, c\,\varepsilon_{out})"),
-                sympy.Symbol(r"\theta_t(g, \varepsilon_{in}, \varepsilon_{out})"),
-            ),
+            Eq(after(_c * g, 0, 0), after(g, 0, 0)),
+            Eq(after(_c * g, _c**2 * inside, _c * outside), after(g, inside, outside)),
         ),
-        "Multiply the loss by c > 0, so that every g becomes c g. From v₀ = 0 (or c²v₀):",
+        "Multiply the loss by c > 0, so that every g becomes c g. From v₀ = 0, with the parameters "
+        "after the step as a function of the gradient and of ε inside and outside the root:",
         (
-            ("If v was multiplied by c² before the step, it is after it", v_c, _c**2 * v_1),
-            ("Without ε the parameters do not change", theta_c, theta_1),
             (
-                "With ε, if ε changes with the gradient's unit: squared, inside",
+                "If v was multiplied by c² before the step, it is so after it",
+                stepped(_c)[1],
+                _c**2 * stepped(1)[1],
+            ),
+            ("Without ε the parameters do not change", stepped(_c)[0], stepped(1)[0]),
+            (
+                "With ε, they do not if ε inside is multiplied by c²",
                 stepped(_c, eps_in=_c**2 * inside)[0],
                 stepped(1, eps_in=inside)[0],
             ),
             (
-                "And as it is, outside",
+                "And ε outside by c",
                 stepped(_c, eps_out=_c * outside)[0],
                 stepped(1, eps_out=outside)[0],
             ),
             (
-                "With the same ε, as c → 0, gradient descent: inside, at the rate η/√ε",
-                sympy.limit((theta - stepped(_c, eps_in=inside)[0]) / _c, _c, 0),
+                "With ε as it was, small gradients (c → 0) get gradient descent, at the rate η/√ε",
+                Limit(moved(eps_in=inside), _c, 0),
                 eta * g / sqrt(inside),
             ),
-            (
-                "Outside, at the rate η/ε",
-                sympy.limit((theta - stepped(_c, eps_out=outside)[0]) / _c, _c, 0),
-                eta * g / outside,
-            ),
+            ("Or, outside, η/ε", Limit(moved(eps_out=outside), _c, 0), eta * g / outside),
         ),
     )
 
@@ -294,19 +306,23 @@ def adagrad() -> Theorem:
     total = Symbol("G", positive=True)  # the sum of the first t-1 squared gradients
     rule = Rule(lr=eta / sqrt(t), beta=1 - 1 / t, eps_out=0.0)
     moved, v_stepped = _one_step(rule, theta, g, total / (t - 1))
-    _, v_first = _one_step(Rule(lr=eta, beta=0.0, eps_out=0.0), theta, g, v, taken=0)
+    _, v_first = _one_step(Rule(beta=beta), theta, g, v)
     return Theorem(
         "AdaGrad is RMSProp with β = 1 - 1/t and the rate η/√t",
-        (Eq(theta_t, theta - eta * g / sqrt(total + g**2)), Eq(v_t, (total + g**2) / t)),
+        (Eq(v_t, (total + g**2) / t), Eq(theta_t, theta - eta * g / sqrt(total + g**2))),
         "G is the sum of all squared gradients before this one. Without ε:",
         (
-            ("At t = 1, β = 0 and v is the first g²", v_first, g**2),
             (
-                "From then on v is the plain mean of all squared gradients",
+                "At t = 1, β is 0, and v is the first g² wherever it started",
+                Subs(v_first, beta, 0),
+                g**2,
+            ),
+            (
+                "From then on the reference keeps v the plain mean of all squared gradients",
                 v_stepped,
                 (total + g**2) / t,
             ),
-            ("And the reference's step is AdaGrad's", moved, theta - eta * g / sqrt(total + g**2)),
+            ("And its step is AdaGrad's", moved, theta - eta * g / sqrt(total + g**2)),
         ),
         "Mukkamala & Hein 2017, section 3; AdaGrad: Duchi, Hazan & Singer 2011.",
     )
@@ -327,48 +343,41 @@ def sign_descent() -> Theorem:
 
 def adam() -> Theorem:
     """Row 10: Adam without its first moment, and where its ε goes."""
-    average = Symbol("v", nonnegative=True)
-    gradient = Symbol("g", real=True)
+    average, gap = symbols("v w", positive=True)  # w: 1-β^t
 
-    def adam_step(eps: Any, *, correct: bool) -> Expr:
+    def adam_step(*, correct: bool) -> Expr:
         """Algorithm 1 of Kingma & Ba with β1 = 0, whose corrected first moment is g itself."""
-        second = beta * average + (1 - beta) * gradient**2
-        return theta - eta * gradient / (sqrt(second / (1 - beta**t if correct else 1)) + eps)
+        second = beta * average + (1 - beta) * g**2
+        return theta - eta * g / (sqrt(second / (1 - beta**t if correct else 1)) + _eps)
 
-    def rmsprop_step(**changes: Any) -> Expr:
-        rule = Rule(**{"lr": eta, "beta": beta, "eps_out": _eps, **changes})
-        return _one_step(rule, theta, gradient, average)[0]
+    def rmsprop_step(*, bias_correction: bool) -> Expr:
+        rule = Rule(lr=eta, beta=beta, eps_out=_eps, bias_correction=bias_correction)
+        return _one_step(rule, theta, g, average)[0]
 
     root = sqrt(1 - beta**t)
-    gap = Symbol("w", positive=True)  # 1-β^t, so that SymPy may move it through a root
-    corrected = eta * gradient / (sqrt(average / gap) + _eps)
-    folded = eta * sqrt(gap) * gradient / (sqrt(average) + _eps * sqrt(gap))
-    misfolded = eta * sqrt(gap) * gradient / (sqrt(average) + _eps * gap)
-    wrong = sympy.simplify(1 / misfolded - 1 / folded)
     return Theorem(
         "RMSProp is Adam without its first moment",
-        (
-            Eq(sympy.Symbol(r"\hat\varepsilon_t"), _eps * root),
-            Eq(sympy.Symbol(r"\hat\eta_t"), eta * root),
-        ),
-        "Adam with β₁ = 0 is bias-corrected RMSProp; and that is RMSProp without correction, "
-        "at the rate and with the ε (outside the root)",
+        (Eq(Symbol(r"\hat\eta_t"), eta * root), Eq(Symbol(r"\hat\varepsilon_t"), _eps * root)),
+        "Adam with β₁ = 0 is RMSProp with bias correction; and that is RMSProp without it, at the "
+        "rate and with the ε (outside the root)",
         (
             (
-                "With bias correction",
+                "With correction, the reference's step is Adam's",
                 rmsprop_step(bias_correction=True),
-                adam_step(_eps, correct=True),
+                adam_step(correct=True),
             ),
-            ("Without it on both sides", rmsprop_step(), adam_step(_eps, correct=False)),
+            ("Without it, too", rmsprop_step(bias_correction=False), adam_step(correct=False)),
             (
                 "With w = 1-β^t, the correction moves into the rate and into ε, each times √w",
-                corrected,
-                folded,
+                eta * g / (sqrt(average / gap) + _eps),
+                eta * sqrt(gap) * g / (sqrt(average) + _eps * sqrt(gap)),
             ),
             (
-                "Not times w: the denominators, over the rate, would differ by",
-                wrong,
-                _eps * (sqrt(gap) - 1) / (eta * gradient),
+                "Not ε times w, as is sometimes printed: the denominator would be off by",
+                sympy.Add(
+                    sqrt(average) + _eps * gap, -(sqrt(average) + _eps * sqrt(gap)), evaluate=False
+                ),
+                _eps * sqrt(gap) * (sqrt(gap) - 1),
             ),
         ),
         "Kingma & Ba 2015, algorithm 1 and the remark on its efficiency at the end of section 2.",
@@ -377,34 +386,33 @@ def adam() -> Theorem:
 
 def two_cycle() -> Theorem:
     """Row 4: on a quadratic, without ε, RMSProp ends in a cycle of length two."""
-    amplitude = Symbol("a", positive=True)
+    average = Symbol("v", positive=True)
+    slope = _h * _a
     rule = Rule(lr=eta, beta=beta, eps_out=0.0)
-    slope = _h * amplitude
-    moved, v_stepped = _one_step(rule, amplitude, slope, slope**2)
-    (solution,) = sympy.solve(moved + amplitude, amplitude)
-    back, _ = _one_step(rule, -amplitude, -slope, slope**2)
-    loss = _h * amplitude**2 / 2
+    moved, v_stepped = _one_step(rule, _a, slope, slope**2)
+    back, _ = _one_step(rule, -_a, -slope, slope**2)
+    loss = _h * _a**2 / 2
     return Theorem(
         "The two-cycle",
-        (Eq(amplitude, eta / 2), Eq(_h * eta / sqrt(v), 2), Eq(loss, _h * eta**2 / 8)),
-        "On the loss ½hx², without ε, for every h > 0 and every β: x jumps between +a and -a with",
+        (Eq(_a, eta / 2), Eq(_h * eta / sqrt(average), 2), Eq(loss, _h * eta**2 / 8)),
+        "On the loss ½hx², without ε, for every h > 0 and every β: x jumps between a and -a, with",
         (
             (
-                "On a cycle ±a the gradient squared is h²a² always, and v stays there",
+                "On a cycle ±a the squared gradient is h²a² always, so v stays there",
                 v_stepped,
                 slope**2,
             ),
-            ("The reference's step from a is then η long", amplitude - moved, eta),
-            ("It ends at -a when a is half of that", solution, eta / 2),
-            ("And the step from -a returns to a", back.subs(amplitude, eta / 2), eta / 2),
+            ("The reference's step from a is then η long", _a - moved, eta),
+            ("It ends at -a if that is twice a", Subs(moved, _a, eta / 2), -eta / 2),
+            ("And the step from -a returns to a", Subs(back, _a, eta / 2), eta / 2),
             (
-                "The curvature over the preconditioner is 2",
-                (_h * eta / sqrt(slope**2)).subs(amplitude, eta / 2),
-                2,
+                "The curvature as the step sees it, η/√v times h, is 2",
+                Subs(eta / sqrt(average) * _h, average, (_h * eta / 2) ** 2),
+                Integer(2),
             ),
             (
-                "The loss stays at hη²/8; in several coordinates, at η²/8 times tr H",
-                loss.subs(amplitude, eta / 2),
+                "The loss stays at (in several coordinates, at η²/8 times tr H)",
+                Subs(loss, _a, eta / 2),
                 _h * eta**2 / 8,
             ),
         ),
@@ -419,44 +427,45 @@ def two_cycle_attracts() -> Theorem:
     moved, v_stepped = _one_step(rule, exp(p), _h * exp(p), exp(r))
     # Near the cycle x changes sign at every step, so |new x| is -new x.
     jacobian = sympy.Matrix([log(-moved), log(v_stepped)]).jacobian([p, r])
-    on_cycle = {p: log(eta / 2), r: 2 * log(_h * eta / 2)}
-    matrix = jacobian.subs(on_cycle).applyfunc(sympy.simplify)
-    expected = sympy.Matrix([[2 * beta - 1, -beta], [2 * (1 - beta), beta]])
+    on_cycle = jacobian.subs({p: log(eta / 2), r: 2 * log(_h * eta / 2)})
+    matrix = sympy.Matrix([[2 * beta - 1, -beta], [2 * (1 - beta), beta]])
     lam = Symbol("lambda")
-    polynomial = matrix.charpoly(lam).as_expr()
-    real_pair = sympy.discriminant(polynomial, lam)
+    polynomial = lam**2 - matrix.trace() * lam + matrix.det()
+    determinant = matrix[0, 0] * matrix[1, 1] - matrix[0, 1] * matrix[1, 0]
+    entries = (
+        ("log |x|", "log |x|"),
+        ("log |x|", "log v"),
+        ("log v", "log |x|"),
+        ("log v", "log v"),
+    )
     return Theorem(
         "The two-cycle attracts",
-        (Eq(sympy.Symbol("J"), expected), Eq(sympy.Symbol(r"\det J"), beta)),
-        "Linearised on the cycle, in the coordinates (log |x|, log v), one step multiplies a small "
-        "deviation by a matrix J that depends on β alone. For 1/9 < β < 1 its eigenvalues are a "
-        "complex pair, so both have modulus √β: the deviation shrinks by √β a step.",
+        (Eq(sympy.MatrixSymbol("J", 2, 2), matrix, evaluate=False), Eq(Symbol(r"\det J"), beta)),
+        "In the coordinates (log |x|, log v) a step multiplies a small deviation from the cycle by "
+        "a matrix J that depends on β alone. For 1/9 < β < 1 its eigenvalues are a complex pair, so "
+        "both have the modulus √β: the deviation shrinks by √β a step.",
         (
             *(
                 (
-                    f"Entry {i + 1}, {j + 1} of the Jacobian of the reference's step",
-                    matrix[i, j],
-                    expected[i, j],
+                    f"The reference's step, on the cycle: its new {new}, differentiated by {old}",
+                    on_cycle[i],
+                    matrix[i],
                 )
-                for i in range(2)
-                for j in range(2)
+                for i, (new, old) in enumerate(entries)
             ),
-            ("The determinant, the product of the eigenvalues", matrix.det(), beta),
+            ("The determinant, the product of the eigenvalues", determinant, beta),
             (
-                "The discriminant is negative, the pair complex, between its roots 1/9 and 1",
-                real_pair,
+                "The discriminant is negative, and the pair complex, between its roots 1/9 and 1",
+                matrix.trace() ** 2 - 4 * beta,
                 (9 * beta - 1) * (beta - 1),
             ),
             (
-                (
-                    "For 0 < β < 1 both lie inside the unit circle (Jury's criterion), as three "
-                    "numbers are positive: the characteristic polynomial at 1"
-                ),
-                polynomial.subs(lam, 1),
+                "For 0 < β < 1 both lie inside the unit circle (Jury's criterion), as β < 1 and "
+                "the characteristic polynomial is positive at 1",
+                Subs(polynomial, lam, 1),
                 2 * (1 - beta),
             ),
-            ("The polynomial at -1", polynomial.subs(lam, -1), 4 * beta),
-            ("One less the determinant", 1 - matrix.det(), 1 - beta),
+            ("And at -1", Subs(polynomial, lam, -1), 4 * beta),
         ),
         "Derived for this project.",
     )
@@ -464,44 +473,45 @@ def two_cycle_attracts() -> Theorem:
 
 def epsilon_and_the_cycle() -> Theorem:
     """Row 6: ε shrinks the cycle, on each side of the root differently, and removes it."""
-    amplitude = Symbol("a", positive=True)
-    slope = _h * amplitude
+    slope = _h * _a
 
-    def turned(**eps: Any) -> Expr:  # zero where the step from a ends at -a
+    def stepped(**eps: Any) -> Expr:
         rule = Rule(lr=eta, beta=beta, **{"eps_out": 0.0, **eps})
-        return _one_step(rule, amplitude, slope, slope**2)[0] + amplitude
+        return _one_step(rule, _a, slope, slope**2)[0]
 
     # The ε at which the amplitude is a, and (solved for a) the amplitude at that ε.
-    eps_inside = _h**2 * (eta**2 / 4 - amplitude**2)
-    eps_outside = _h * (eta / 2 - amplitude)
+    eps_inside, eps_outside = _h**2 * (eta**2 / 4 - _a**2), _h * (eta / 2 - _a)
     inside, outside = sqrt(eta**2 / 4 - _eps / _h**2), eta / 2 - _eps / _h
-    # What gradient descent with the rate left over multiplies x by, at the ε where the cycle ends.
-    rate_in, rate_out = eta / sqrt(_eps), eta / _eps
+    last_inside, last_outside = (eta * _h / 2) ** 2, eta * _h / 2
     return Theorem(
         "ε and the two-cycle",
         (Eq(Symbol(r"a_{in}"), inside), Eq(Symbol(r"a_{out}"), outside)),
-        "On ½hx², ε inside the root leaves the first amplitude, ε outside leaves the second:",
+        "On ½hx², ε inside the root leaves the first amplitude, ε outside the second:",
         (
             (
-                "Inside, the reference's step from a ends at -a if ε = h²(η²/4 - a²)",
-                turned(eps_in=eps_inside),
-                0,
+                "Inside, the step from a ends at -a if ε = h²(η²/4 - a²)",
+                stepped(eps_in=eps_inside),
+                -_a,
             ),
-            ("Solved for a", inside.subs(_eps, eps_inside), amplitude),
-            ("Outside, it does if ε = h(η/2 - a)", turned(eps_out=eps_outside), 0),
-            ("Solved for a", outside.subs(_eps, eps_outside), amplitude),
+            ("Which, solved for a, is the amplitude", Subs(inside, _eps, eps_inside), _a),
+            ("Outside, it does if ε = h(η/2 - a)", stepped(eps_out=eps_outside), -_a),
+            ("Likewise", Subs(outside, _eps, eps_outside), _a),
             (
                 "Inside, nothing is left of the cycle at ε = (ηh/2)²",
-                inside.subs(_eps, (eta * _h / 2) ** 2),
-                0,
+                Subs(inside, _eps, last_inside),
+                Integer(0),
             ),
-            ("Outside, at ε = ηh/2", outside.subs(_eps, eta * _h / 2), 0),
+            ("Outside, at ε = ηh/2", Subs(outside, _eps, last_outside), Integer(0)),
             (
-                "There gradient descent with the rate η/√ε multiplies x by -1; beyond, by less",
-                (1 - rate_in * _h).subs(_eps, (eta * _h / 2) ** 2),
-                -1,
+                "There gradient descent at the rate η/√ε multiplies x by -1; beyond, by less",
+                Subs(1 - _h * eta / sqrt(_eps), _eps, last_inside),
+                Integer(-1),
             ),
-            ("And with the rate η/ε likewise", (1 - rate_out * _h).subs(_eps, eta * _h / 2), -1),
+            (
+                "And at the rate η/ε likewise",
+                Subs(1 - _h * eta / _eps, _eps, last_outside),
+                Integer(-1),
+            ),
         ),
         "Derived for this project.",
     )

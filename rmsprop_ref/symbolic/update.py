@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -68,12 +69,13 @@ def equations(rule: Rule) -> tuple[Eq, ...]:
 
 def latex(rule: Rule) -> str:
     """The update equations of ``rule`` as LaTeX, one line each, aligned at the equals signs."""
-    lines = (rf"{_tex(eq.lhs)} &= {_tex(eq.rhs)}" for eq in equations(rule))
+    lines = (rf"{tex(eq.lhs, _NAMES)} &= {tex(eq.rhs, _NAMES)}" for eq in equations(rule))
     return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"
 
 
-# How symbols are written, and in which order they read best: what is old before what is new.
-_TEX = {
+# How the symbols are written in the update equations, and in which order they read best: what is
+# old before what is new.
+_NAMES = {
     theta: r"\theta_{t-1}",
     b: "b_{t-1}",
     m: "m_{t-1}",
@@ -83,9 +85,6 @@ _TEX = {
     g: "g_t",
     v_hat: r"\hat v_t",
     m_hat: r"\hat m_t",
-    v_t: "v_t",
-    m_t: "m_t",
-    b_t: "b_t",
     eta: r"\eta",
     mu: r"\mu",
     beta: r"\beta",
@@ -94,23 +93,28 @@ _TEX = {
     eps_floor: r"\varepsilon_{\mathrm{floor}}",
     lambda_: r"\lambda",
 }
-_PLACE = {symbol: place for place, symbol in enumerate(_TEX)}
+_ORDER = ("theta", "b", "m", "v", "v_hat", "m_hat", "v_t", "m_t", "b_t", "g_decayed", "g")
+_PLACE = {name: place for place, name in enumerate(_ORDER)}
+_HYPER = {str(symbol) for symbol in _SYMBOL_OF.values()}
 
 
 def _place(expression: Expr) -> int:
-    if lambda_ in expression.free_symbols:  # weight decay, an afterthought
-        return _PLACE[lambda_]
-    return min((_PLACE.get(symbol, 99) for symbol in expression.free_symbols), default=-1)
+    names = {str(symbol) for symbol in expression.free_symbols}
+    if not names:
+        return -1  # numbers first
+    if "lambda" in names:  # weight decay last: it came after the rest
+        return 100
+    return min(_PLACE.get(name, 99 if name in _HYPER else 50) for name in names)
 
 
 class _InReadingOrder(LatexPrinter):  # type: ignore[misc]  # SymPy ships no types
     """SymPy's LaTeX, but sums and products in the order in which a person writes them."""
 
     def _print_Add(self, expr: Expr, order: Any = None) -> str:
-        terms = sorted(expr.args, key=_place)
+        terms = sorted(expr.as_ordered_terms(), key=_place)
         first = next((x for x in terms if not x.could_extract_minus_sign()), terms[0])
         terms = [first, *(term for term in terms if term is not first)]
-        return " + ".join(str(self._print(term)) for term in terms).replace("+ -", "-")
+        return re.sub(r"\+ -\s*", "- ", " + ".join(str(self._print(term)) for term in terms))
 
     def _print_Mul(self, expr: Expr) -> str:
         if expr.could_extract_minus_sign():
@@ -119,12 +123,19 @@ class _InReadingOrder(LatexPrinter):  # type: ignore[misc]  # SymPy ships no typ
         if below != 1:
             return rf"\frac{{{self._print(above)}}}{{{self._print(below)}}}"
 
-        def key(factor: Expr) -> tuple[bool, int]:  # hyper-parameters, then what they multiply
-            return not factor.free_symbols <= set(_SYMBOL_OF.values()), _place(factor)
+        def key(factor: Expr) -> tuple[bool, bool, int]:  # numbers, hyper-parameters, the rest
+            names = {str(symbol) for symbol in factor.free_symbols}
+            return isinstance(factor, sympy.Sum), not names <= _HYPER, _place(factor)
 
-        factors = sorted(sympy.Mul.make_args(expr), key=key)
+        factors = sorted(expr.as_ordered_factors(), key=key)
         return " ".join(str(self.parenthesize(factor, 50)) for factor in factors)
 
+    def _print_Function(self, expr: Expr, exp: str | None = None) -> str:
+        if str(expr.func) != "g":
+            return str(super()._print_Function(expr, exp))
+        return f"g_{{{self._print(expr.args[0])}}}" + (f"^{{{exp}}}" if exp else "")
 
-def _tex(expression: Expr) -> str:
-    return str(_InReadingOrder({"symbol_names": _TEX}).doprint(expression))
+
+def tex(expression: Any, names: Any = None) -> str:
+    """``expression`` as LaTeX, in reading order; ``names`` says how symbols are written."""
+    return str(_InReadingOrder({"symbol_names": names or {}}).doprint(expression))
