@@ -50,15 +50,16 @@ def _nearest(p: int, q: int, dtype: str) -> float:
     and its 53-bit neighbour may lie half way between two float32.
     """
     bits, e_min, e_max = FORMATS[dtype]
+    infinity = math.inf if p > 0 else -math.inf
     try:
         nearest = p / q  # Python rounds the quotient of two integers correctly
     except OverflowError:
-        return math.copysign(math.inf, p)
+        return infinity
     if dtype == "float64" or nearest == 0:
         return nearest
     e = max(math.frexp(nearest)[1] - bits, e_min)  # 2^e: the unit in the last place
     units = round(Fraction(p, q) / Fraction(2) ** e)  # Python rounds halves to even
-    return math.copysign(math.inf, p) if abs(units) >= 2 ** (e_max - e) else math.ldexp(units, e)
+    return infinity if abs(units) >= 2 ** (e_max - e) else math.ldexp(units, e)
 
 
 def _meeting(operation: Callable[[Any, Any], Any], *, swap: bool = False) -> Callable[..., Any]:

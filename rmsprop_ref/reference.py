@@ -8,11 +8,12 @@ lines, on arrays of any shape, elementwise:
     d ← √(v + ε_in) + ε_out           the running magnitude; ε on one side of the root
     θ ← θ - η g / d                   a step of about η, whatever the size of g
 
-``step`` computes these lines for a plain rule and, for the variants that libraries have, the same
-lines with others between them. It holds the formulas and nothing else: ``xp`` says which number
-system they are computed in (``numpy``, ``jax.numpy``, ``torch``; ``sympy`` for the algebra,
-``mpmath`` for many digits), and the hyper-parameters are exact numbers that round once, when they
-meet an array (``constant.py``).
+Here θ are the parameters and g is the gradient of the loss at θ; v, d and every other array has
+the shape and dtype of θ. ``step`` computes these lines for a plain rule and, for the variants that
+libraries have, the same lines with others between them. It holds the formulas and nothing else:
+``xp`` says which number system they are computed in (``numpy``, ``jax.numpy``, ``torch``; ``sympy``
+for the algebra, ``mpmath`` for many digits), and the hyper-parameters are exact numbers that round
+once, when they meet an array (``constant.py``).
 
 >>> import numpy as np
 >>> from rmsprop_ref import Rule, init, step
@@ -97,14 +98,14 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     check(theta, grad, state, rule)
     t = state.t + 1
     g = grad
-    h = rule.constants(t)  # h.lr is η, h.beta is β, …: exact numbers, unrounded
+    h = rule.constants(t)  # h.lr is η, h.beta is β, …: exact; each rounds once, with an array
 
     if rule.is_plain:
-        # v ← β v + (1-β) g²: of the past, β is kept. In units of g². 1-β is formed exactly.
+        # v ← β v + (1-β) g²: a share β of the past is kept. θ's shape, in units of g squared.
         v = h.beta * state.v + (1 - h.beta) * (g * g)
-        # d ← √(v + ε_in) + ε_out: the root gives back the units of g. One of the two ε is 0.
+        # d ← √(v + ε_in) + ε_out: the root brings back the unit of g. Mostly one ε is 0.
         d = xp.sqrt(v + h.eps_in) + h.eps_out
-        # θ ← θ - η g / d: g/d has no unit, and is about ±1. So η is in units of θ.
+        # θ ← θ - η g / d: g/d has no unit and is about ±1, so η has the unit of θ.
         return theta - h.lr * g / d, State(t, v)
 
     # The same lines again, with every variant between them. (A test proves, bit for bit and in
@@ -120,15 +121,15 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
         else:
             theta = theta - h.weight_decay * theta
 
-    # v ← β v + (1-β) g², as above. Begun at the first g², v is g² after the first step.
+    # v ← β v + (1-β) g², as above. Started at the first g², v is g² after the first step.
     start = g * g if rule.v0 == "first_square" and state.t == 0 else state.v
     v = h.beta * start + (1 - h.beta) * (g * g)
 
     # a: what goes under the root. Corrected, v is divided by the sum 1-β^t of its weights.
     a = v / (1 - h.beta**t) if rule.bias_correction else v
 
-    # Centered: the variance v - m² in place of the second moment v. In floating point the
-    # difference cancels where g hardly varies, and may come out negative (Graves 2013).
+    # Centered (Graves 2013): the variance v - m² in place of the second moment v. In floating
+    # point the difference cancels where g hardly varies, and may come out negative.
     m = state.m
     if rule.centered:
         m = h.beta * m + (1 - h.beta) * g

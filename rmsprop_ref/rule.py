@@ -238,14 +238,14 @@ def _number(name: str, value: Any, place: str = "") -> Any:
     legal = f"{meaning} lies in [0, {'∞)' if largest == math.inf else '1]'}"
     if name == "v0":
         legal += ", or is 'first_square'"
-    here = f"{name}{place}={value!r}"
-    if hasattr(value, "free_symbols"):  # of SymPy: refused only where it is provably out of range
-        outside = value.is_nonnegative is False or (value > largest) == True  # noqa: E712
-        if outside or value.is_finite is False or not (value.free_symbols or value.is_finite):
-            raise ValueError(f"{here} is out of range: {legal}")
-        return value
     if getattr(value, "ndim", None) == 0:  # a NumPy scalar or a 0-d array of any library
         value = value.item()
+    here = f"{name}{place}={value!r}"
+    if hasattr(value, "free_symbols"):  # of SymPy: refused only where it is provably out of range
+        unreal = value.is_finite is False or not (value.free_symbols or value.is_finite)
+        if unreal or value.is_nonnegative is False or (value > largest) == True:  # noqa: E712
+            raise ValueError(f"{here} is out of range: {legal}")
+        return value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{here} is not a real number: {legal}")
     try:

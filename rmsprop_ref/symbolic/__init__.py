@@ -9,7 +9,7 @@ what comes out; each theorem starts from that and ends where SymPy finds that tw
 Eq(v_t, beta*v + g**2*(1 - beta))
 Eq(theta_t, -eta*g/(eps_out + sqrt(v_t)) + theta)
 >>> print(sign_descent())
-Sign descent is RMSProp with β = 0: Eq(theta_t, -eta*sign(g) + theta)
+Sign descent is RMSProp with β = 0: theta_t = -eta*sign(g) + theta
 
 Symbols without an index are the values before the step (``theta`` is θ at t-1), ``g`` is the
 gradient there, and ``theta_t``, ``v_t``, ``m_t``, ``b_t`` are the values after it.

@@ -243,8 +243,7 @@ def early_displacement() -> Theorem:
                 Rational(1, 4),
             ),
             (
-                "For each term a x^α there, the Euler-Maclaurin formula with a branch point "
-                "(Navot 1961) adds a ζ(-α) τ^(-α)",
+                "For each term a x^α there, Euler-Maclaurin (Navot 1961) adds a ζ(-α) τ^(-α)",
                 2 * log(2) * tau + zeta(Rational(1, 2)) * sqrt(tau) - zeta(0, evaluate=False),
                 approximation,
             ),
@@ -442,8 +441,9 @@ def two_cycle_attracts() -> Theorem:
         "The two-cycle attracts",
         (Eq(sympy.MatrixSymbol("J", 2, 2), matrix, evaluate=False), Eq(Symbol(r"\det J"), beta)),
         "In the coordinates (log |x|, log v) a step multiplies a small deviation from the cycle by "
-        "a matrix J that depends on β alone. For 1/9 < β < 1 its eigenvalues are a complex pair, so "
-        "both have the modulus √β: the deviation shrinks by √β a step.",
+        "a matrix J that depends on β alone, with characteristic polynomial p(λ). For 1/9 < β < 1 "
+        "its eigenvalues are a complex pair, so both have the modulus √β: the deviation shrinks by "
+        "√β a step.",
         (
             *(
                 (
@@ -460,12 +460,11 @@ def two_cycle_attracts() -> Theorem:
                 (9 * beta - 1) * (beta - 1),
             ),
             (
-                "For 0 < β < 1 both lie inside the unit circle (Jury's criterion), as β < 1 and "
-                "the characteristic polynomial is positive at 1",
+                "For 0 < β < 1 both lie inside the unit circle (Jury), as det J < 1, p(λ) > 0 at 1",
                 Subs(polynomial, lam, 1),
                 2 * (1 - beta),
             ),
-            ("And at -1", Subs(polynomial, lam, -1), 4 * beta),
+            ("And p(λ) > 0 at -1", Subs(polynomial, lam, -1), 4 * beta),
         ),
         "Derived for this project.",
     )

@@ -70,7 +70,7 @@ def equations(rule: Rule) -> tuple[Eq, ...]:
 def latex(rule: Rule) -> str:
     """The update equations of ``rule`` as LaTeX, one line each, aligned at the equals signs."""
     lines = (rf"{tex(eq.lhs, _NAMES)} &= {tex(eq.rhs, _NAMES)}" for eq in equations(rule))
-    return r"\begin{aligned}" + r" \\ ".join(lines) + r"\end{aligned}"
+    return r"\begin{aligned}" + r" \\[4pt] ".join(lines) + r"\end{aligned}"
 
 
 # How the symbols are written in the update equations, and in which order they read best: what is
