@@ -53,6 +53,7 @@ bibtex_reference_style = "author_year"
 autodoc_typehints = "none"  # the signature has them
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
+napoleon_use_ivar = True
 # Types in docstrings are prose ("array of floats"), and other libraries' are not looked up.
 nitpick_ignore_regex = [("py:class", r"(?!rmsprop_ref).*")]
 

@@ -59,11 +59,11 @@ def init(theta: Any, rule: Rule, xp: Any = numpy) -> State:
     State
         ``t = 0``; ``v``, and ``m`` and ``b`` where the rule needs them, in θ's shape and dtype.
     """
-    check(theta, theta, None, rule)
-    # The average starts at v0; where it starts at the first squared gradient, step() sees to that.
+    check(theta, theta, None, rule)  # a floating-point θ, or an error that says what it is
+    # v ← v0, the start of the average. (From "first_square" it starts in the first step.)
     v = full_like(theta, 0.0 if rule.v0 == "first_square" else rule.v0, xp)
-    m = full_like(theta, 0.0, xp) if rule.centered else None
-    b = full_like(theta, 0.0, xp) if rule.momentum else None
+    m = full_like(theta, 0.0, xp) if rule.centered else None  # the mean gradient, from 0
+    b = full_like(theta, 0.0, xp) if rule.momentum else None  # the momentum buffer, from 0
     return State(0, v, m, b)
 
 
@@ -95,9 +95,9 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     TypeError
         For integers, lists, or anything else that is no floating-point array or number.
     """
-    check(theta, grad, state, rule)
-    t = state.t + 1
-    g = grad
+    check(theta, grad, state, rule)  # equal shapes and dtypes, or an error that names both
+    t = state.t + 1  # the number of this step, from 1
+    g = grad  # the gradient at θ, in θ's shape
     h = rule.constants(t)  # h.lr is η, h.beta is β, …: exact; each rounds once, with an array
 
     if rule.is_plain:
@@ -125,7 +125,8 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     start = g * g if rule.v0 == "first_square" and state.t == 0 else state.v
     v = h.beta * start + (1 - h.beta) * (g * g)
 
-    # a: what goes under the root. Corrected, v is divided by the sum 1-β^t of its weights.
+    # a: what goes under the root, in units of g². Corrected, v is divided by the sum 1-β^t of its
+    # weights, which a start at zero leaves below 1.
     a = v / (1 - h.beta**t) if rule.bias_correction else v
 
     # Centered (Graves 2013): the variance v - m² in place of the second moment v. In floating
@@ -136,7 +137,7 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
         mean = m / (1 - h.beta**t) if rule.bias_correction else m
         a = a - mean * mean
 
-    # d ← max(√(a + ε_in) + ε_out, ε_floor)
+    # d ← max(√(a + ε_in) + ε_out, ε_floor), in units of g
     d = xp.sqrt(a + h.eps_in) + h.eps_out
     if rule.eps_floor:
         d = maximum(d, h.eps_floor, xp)
@@ -146,7 +147,7 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     # η is constant.
     b = state.b
     lr_first = rule.lr_in_buffer or not rule.momentum
-    u = h.lr * g if lr_first else g
+    u = h.lr * g if lr_first else g  # the step to be, before the division
     if rule.momentum and rule.momentum_on == "gradient":
         u, b = _accumulate(u, b, h.momentum, rule.nesterov)
     u = u / d
@@ -155,7 +156,7 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     if not lr_first:
         u = h.lr * u
 
-    # θ ← θ - u
+    # θ ← θ - u, where u has become the whole step
     return theta - u, State(t, v, m, b)
 
 

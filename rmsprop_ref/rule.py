@@ -236,8 +236,7 @@ def _number(name: str, value: Any, place: str = "") -> Any:
     """``value`` as a float that is exactly itself, or an error that names the field."""
     largest, meaning = _NUMBERS[name]
     legal = f"{meaning} lies in [0, {'∞)' if largest == math.inf else '1]'}"
-    if name == "v0":
-        legal += ", or is 'first_square'"
+    legal += {"v0": ", or is 'first_square'", "lr": " (a list gives one a step)"}.get(name, "")
     if getattr(value, "ndim", None) == 0:  # a NumPy scalar or a 0-d array of any library
         value = value.item()
     here = f"{name}{place}={value!r}"
@@ -293,15 +292,18 @@ def check(theta: Any, grad: Any, state: State | None, rule: Rule) -> None:
     for name, array in arrays.items():
         other = _kind(name, array)
         if other != (shape, dtype):
+            kinds = [kind or type(x).__name__ for kind, x in ((other[1], array), (dtype, theta))]
             raise ValueError(
-                f"{name} has shape {other[0]} and dtype {other[1]}, "
-                f"theta has shape {shape} and dtype {dtype}: they must be the same"
+                f"{name} has shape {other[0]} and dtype {kinds[0]}, "
+                f"theta has shape {shape} and dtype {kinds[1]}: they must be the same"
             )
 
 
 def _kind(name: str, x: Any) -> tuple[tuple[int, ...], str | None]:
     dtype = dtype_name(x)
-    if dtype is None and isinstance(x, (bool, int, complex, str, list, tuple, dict, type(None))):
+    numberless = (bool, complex, str, bytes, list, tuple, dict, set, type(None))
+    # An integer is a fine gradient where numbers are exact (SymPy, mpmath), not where a dtype counts.
+    if isinstance(x, numberless) or (name == "theta" and isinstance(x, int)):
         raise TypeError(f"{name} is {x!r}: expected a floating-point array or number")
     if dtype is not None and dtype not in FORMATS:
         raise TypeError(f"{name} has dtype {dtype}: expected one of {', '.join(FORMATS)}")

@@ -146,3 +146,11 @@ def test_low_precision_is_near_the_exact_value(xp, dtype):
     got = np.asarray(run(xp.asarray(theta), xp.asarray(grads), Rule(), xp))
     assert got.dtype == dtype
     assert np.abs(got - want).max() < 20 * np.finfo(dtype).eps
+
+
+def test_integers_are_exact_gradients_and_no_float_ones():
+    theta = sympy.Symbol("theta")
+    rule = Rule(eps_out=0)
+    assert step(theta, 3, init(theta, rule, sympy), rule, sympy)[0].has(theta)
+    with pytest.raises(ValueError, match=r"grad has shape .* and dtype int, theta has .* float64"):
+        step(1.0, 3, init(1.0, rule), rule)

@@ -117,3 +117,15 @@ def test_figures_have_alt_text(path):
         and len(cell["metadata"].get("mystnb", {}).get("image", {}).get("alt", "").split()) < 3
     ]
     assert missing == [], "cells whose figure has no alt text of three words or more"
+
+
+def test_no_equation_of_the_rule_is_typed_by_hand():
+    """Pages and chapters print them from the implementation; this finds an assignment in TeX."""
+    pages = {str(p.relative_to(ROOT)): p.read_text("utf-8") for p in (ROOT / "book").glob("*.md")}
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        text = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
+        pages[path.name] = "\n".join(text)
+    new = r"(?:v|\\theta)_\{?t\}?"
+    typed = re.compile(rf"{new}\s*(?:&?=|\\gets|\\leftarrow)|\\sqrt\{{?\s*v_\{{?t")
+    assert {name: typed.findall(text) for name, text in pages.items() if typed.search(text)} == {}

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import LogNorm
 from numpy.typing import NDArray
 
 from rmsprop_ref import Rule, init, step
+from rmsprop_ref.course import plots
 
 Array = NDArray[Any]
 
@@ -92,3 +94,42 @@ class NoisyQuadratic:
             rate = -eta * moved / gradient
             q = (1 - rate * self.curvature) ** 2 * q + rate**2 * np.square(self.noise)
         return np.asarray((self.curvature * q).sum(-1) / 2)
+
+
+def crossing(values: Any, losses: Any, level: float) -> float:
+    """The value at which growing ``losses`` pass ``level``, interpolated on logarithmic axes."""
+    return float(np.exp(np.interp(np.log(level), np.log(losses), np.log(values))))
+
+
+def loss_map(
+    ax: Any, rates: Any, other: Any, measured: Any, predicted: Any, marks: Any, labels_at: float
+) -> Any:
+    """Colours for the measured loss, lines where the predicted one is 2, 10 and 100.
+
+    ``marks`` are named points (name, x, y, side), with the name to the left (-1) or the right (1);
+    the lines are labelled at the ordinate ``labels_at``.
+    """
+    ax.set(xscale="log", yscale="log", xlabel="learning rate η")
+    image = ax.pcolormesh(rates, other, measured, norm=LogNorm(0.7, 500), cmap=plots.CMAP + "_r")
+    levels = [2, 10, 100]
+    lines = ax.contour(rates, other, predicted, levels, colors=["k", "k", "w"], linewidths=1.2)
+    row = predicted[np.argmin(np.abs(np.log(np.asarray(other) / labels_at)))]
+    bottom = int(np.argmin(row))
+    spots = [
+        (crossing(rates[side], row[side], level), labels_at)
+        for level in levels
+        for side in (slice(bottom, None, -1), slice(bottom, None))
+    ]
+    ax.clabel(lines, fmt=lambda level: f"×{level:.0f}", fontsize=10.5, manual=spots)
+    for name, x, y, side in marks:
+        ax.plot(x, y, "o", ms=7, mfc="white", mec="k")
+        ax.annotate(
+            name,
+            (x, y),
+            xytext=(9 * side, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if side > 0 else "right",
+            bbox={"boxstyle": "round,pad=0.15", "fc": "w", "ec": "none", "alpha": 0.85},
+        )
+    return image
