@@ -145,7 +145,7 @@ def half_life() -> Theorem:
 
 def mean_age() -> Theorem:
     """Row 1: how old the averaged gradients are, on average."""
-    weight = (1 - _BETWEEN_0_AND_1) * _BETWEEN_0_AND_1**_k
+    weight = _q / (1 + _q) * (1 + _q) ** (-_k)  # (1-β)β^k with β = 1/(1+q)
     return Theorem(
         "Mean age",
         (Eq(Sum(_k * (1 - beta) * beta**_k, (_k, 0, oo)), beta / (1 - beta)),),

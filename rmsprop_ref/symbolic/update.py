@@ -95,7 +95,7 @@ _NAMES = {
 }
 _ORDER = ("theta", "b", "m", "v", "v_hat", "m_hat", "v_t", "m_t", "b_t", "g_decayed", "g")
 _PLACE = {name: place for place, name in enumerate(_ORDER)}
-_HYPER = {str(symbol) for symbol in _SYMBOL_OF.values()}
+_HYPER = {"c", *(str(symbol) for symbol in _SYMBOL_OF.values())}  # c: a factor on all gradients
 
 
 def _place(expression: Expr) -> int:
