@@ -69,9 +69,11 @@ class Rule:
         running magnitude. A sequence is a schedule: one value a step.
     beta : float in [0, 1]
         Weight β of the old average. Called rho, alpha, decay or gamma elsewhere.
-    eps_in, eps_out : float
-        ε inside the root, in units of the gradient squared; ε outside, in units of the gradient.
-        The denominator is ``sqrt(a + eps_in) + eps_out``.
+    eps_in : float
+        ε inside the root, in units of the gradient squared.
+    eps_out : float
+        ε outside the root, in units of the gradient: the denominator is
+        ``sqrt(a + eps_in) + eps_out``.
     eps_floor : float
         The denominator is never less than this (Blocks, Pylearn2: 1/max_scaling).
     v0 : float or "first_square"
@@ -89,8 +91,10 @@ class Rule:
     lr_in_buffer : bool
         The learning rate enters the buffer (TensorFlow), or multiplies it on the way out (PyTorch).
         The two differ once the learning rate changes.
-    weight_decay, weight_decay_form : float; "l2", "decoupled" or "decoupled_unscaled"
-        λθ added to the gradient; or θ shrunk before the step by ηλθ; or by λθ.
+    weight_decay : float
+        Strength λ of the weight decay.
+    weight_decay_form : "l2", "decoupled" or "decoupled_unscaled"
+        λθ is added to the gradient; or θ shrinks before the step by ηλθ; or by λθ.
 
     Raises
     ------
@@ -302,7 +306,7 @@ def check(theta: Any, grad: Any, state: State | None, rule: Rule) -> None:
 def _kind(name: str, x: Any) -> tuple[tuple[int, ...], str | None]:
     dtype = dtype_name(x)
     numberless = (bool, complex, str, bytes, list, tuple, dict, set, type(None))
-    # An integer is a fine gradient where numbers are exact (SymPy, mpmath), not where a dtype counts.
+    # An integer is a fine gradient where numbers are exact (SymPy), not where a dtype counts.
     if isinstance(x, numberless) or (name == "theta" and isinstance(x, int)):
         raise TypeError(f"{name} is {x!r}: expected a floating-point array or number")
     if dtype is not None and dtype not in FORMATS:

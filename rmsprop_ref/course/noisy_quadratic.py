@@ -12,9 +12,11 @@ its steps at once. (What changes is the rounding.)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 from numpy.typing import NDArray
@@ -51,6 +53,7 @@ class NoisyQuadratic:
         beta: float = 0.99,
         eps_out: Any = 1e-8,
         runs: int = 1,
+        batches: int = 0,
         last: int = 1,
         seed: int = 5,
     ) -> Array:
@@ -58,6 +61,7 @@ class NoisyQuadratic:
 
         ``lr`` and ``eps_out``, which must be positive, are numbers or arrays, and are broadcast:
         the result has their shape. With ``last``, the mean is over that many last steps as well.
+        With ``batches``, the runs are divided into so many, and each has its mean, on a last axis.
         Every point of the grid meets the same noise.
         """
         eta, eps = np.broadcast_arrays(np.asarray(lr, float), np.asarray(eps_out, float))
@@ -74,7 +78,10 @@ class NoisyQuadratic:
             y, state = step(y, slope * y + noise * rng.standard_normal(shape), state, rule)
             if t >= steps - last:
                 mean_square += (eta * y) ** 2 / last
-        return np.asarray((self.curvature * mean_square).sum(-1).mean(-1) / 2)
+        losses = (self.curvature * mean_square).sum(-1) / 2
+        if batches:
+            losses = losses.reshape(*losses.shape[:-1], batches, -1)
+        return np.asarray(losses.mean(-1))
 
     def predicted(self, steps: int, *, lr: Any, beta: float = 0.99, eps_out: Any = 1e-8) -> Array:
         """The loss that theory expects, if v does not stray from its own expectation.
@@ -96,30 +103,58 @@ class NoisyQuadratic:
         return np.asarray((self.curvature * q).sum(-1) / 2)
 
 
-def crossing(values: Any, losses: Any, level: float) -> float:
-    """The value at which growing ``losses`` pass ``level``, interpolated on logarithmic axes."""
-    return float(np.exp(np.interp(np.log(level), np.log(losses), np.log(values))))
+def doubling(run: Callable[..., Any], rate: float) -> dict[str, Array]:
+    """How far each number can go, the others as they are, until the loss of ``run`` doubles.
 
-
-def loss_map(
-    ax: Any, rates: Any, other: Any, measured: Any, predicted: Any, marks: Any, labels_at: float
-) -> Any:
-    """Colours for the measured loss, lines where the predicted one is 2, 10 and 100.
-
-    ``marks`` are named points (name, x, y, side), with the name to the left (-1) or the right (1);
-    the lines are labelled at the ordinate ``labels_at``.
+    ``run(lr=…, beta=…, eps_out=…)`` gives the losses, of several batches on the last axis; so does
+    the answer. The ends of the range of η are in units of ``rate``; that of β is 1/(1-β).
     """
+    smaller, larger = rate * np.geomspace(0.65, 0.35, 4), rate * np.geomspace(2, 4, 4)
+    memory, eps = np.geomspace(4000, 12000, 4), np.geomspace(0.15, 0.5, 4)
+    losses = {
+        "smallest η / best": (smaller / rate, run(lr=smaller)),
+        "largest η / best": (larger / rate, run(lr=larger)),
+        "largest 1/(1-β)": (memory, np.stack([run(lr=rate, beta=1 - 1 / m) for m in memory])),
+        "largest ε": (eps, run(lr=rate, eps_out=eps)),
+    }
+    twice = np.atleast_1d(2 * run(lr=rate))
+    return {
+        name: np.array(
+            [_crossing(values, *pair) for pair in zip(each.reshape(4, -1).T, twice, strict=True)]
+        )
+        for name, (values, each) in losses.items()
+    }
+
+
+def draw_maps(rates: Any, forgotten: Any, by_beta: Any, epsilons: Any, by_epsilon: Any) -> None:
+    """Two maps of the loss, (measured, predicted) each: over η and 1-β, and over η and ε."""
+    fig, (left, right) = plt.subplots(1, 2, figsize=(7.2, 4.6), sharex=True)
+    marks = ("PyTorch", 1e-2, 1e-2, 1), ("Keras 3", 1e-3, 1e-1, -1)
+    _draw_map(left, rates, forgotten, by_beta, marks, 0.5)
+    marks = ("PyTorch", 1e-2, 1e-8, 1), ("Keras 3", 1e-3, np.sqrt(1e-7), -1)
+    image = _draw_map(right, rates, epsilons, by_epsilon, marks, 1e-6)
+
+    left.invert_yaxis()
+    left.minorticks_off()
+    left.set_yticks(10.0 ** -np.arange(6), ["0", ".9", ".99", ".999", ".9999", ".99999"])
+    left.set(ylabel="memory β  (ε = 1e-8)", title="β: little change up to 0.99")
+    right.set(ylabel="ε, outside the root  (β = 0.99)", title="ε: little change up to 0.1")
+    bar = fig.colorbar(image, ax=[left, right], location="bottom", shrink=0.7, aspect=40)
+    bar.set_label("final loss, 1 = the best at β = 0.99, ε = 1e-8")
+    bar.set_ticks([1, 10, 100], labels=["1", "10", "100"])
+
+
+def _draw_map(ax: Any, rates: Any, other: Any, losses: Any, marks: Any, labels_at: float) -> Any:
+    """Colours for the measured loss, lines where the predicted one is 2, 10 and 100."""
+    measured, predicted = losses
     ax.set(xscale="log", yscale="log", xlabel="learning rate η")
     image = ax.pcolormesh(rates, other, measured, norm=LogNorm(0.7, 500), cmap=plots.CMAP + "_r")
     levels = [2, 10, 100]
     lines = ax.contour(rates, other, predicted, levels, colors=["k", "k", "w"], linewidths=1.2)
-    row = predicted[np.argmin(np.abs(np.log(np.asarray(other) / labels_at)))]
-    bottom = int(np.argmin(row))
-    spots = [
-        (crossing(rates[side], row[side], level), labels_at)
-        for level in levels
-        for side in (slice(bottom, None, -1), slice(bottom, None))
-    ]
+    row = predicted[np.argmin(np.abs(np.log(other / labels_at)))]
+    lowest = int(np.argmin(row))
+    sides = slice(lowest, None, -1), slice(lowest, None)
+    spots = [(_crossing(rates[s], row[s], x), labels_at) for x in levels for s in sides]
     ax.clabel(lines, fmt=lambda level: f"×{level:.0f}", fontsize=10.5, manual=spots)
     for name, x, y, side in marks:
         ax.plot(x, y, "o", ms=7, mfc="white", mec="k")
@@ -133,3 +168,18 @@ def loss_map(
             bbox={"boxstyle": "round,pad=0.15", "fc": "w", "ec": "none", "alpha": 0.85},
         )
     return image
+
+
+def _crossing(values: Any, losses: Any, level: float) -> float:
+    """The value at which growing ``losses`` pass ``level``, interpolated on logarithmic axes.
+
+    Raises
+    ------
+    ValueError
+        When they do not pass it.
+    """
+    if not losses[0] <= level <= losses[-1]:
+        raise ValueError(
+            f"the losses, {losses[0]:.3g} to {losses[-1]:.3g}, do not pass {level:.3g}"
+        )
+    return float(np.exp(np.interp(np.log(level), np.log(losses), np.log(values))))
