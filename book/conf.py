@@ -10,7 +10,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-sys.path.insert(0, str(HERE))  # for the extensions `algebra` and `annotate`
+sys.path.insert(0, str(HERE))  # for the extensions `algebra`, `annotate` and `explorable`
 
 metadata = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 project = "rmsprop_ref"
@@ -21,6 +21,7 @@ release = metadata["version"]
 extensions = [
     "algebra",
     "annotate",
+    "explorable",
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.mathjax",
