@@ -1,4 +1,4 @@
-"""The definitive RMSProp: a course, an annotated reference, an oracle for other implementations.
+"""RMSProp to learn and to look up: one annotated reference, its algebra, and a course.
 
 >>> from rmsprop_ref import Rule, init, step
 """

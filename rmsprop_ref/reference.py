@@ -1,8 +1,8 @@
 """RMSProp, the reference: the one file to read.
 
 Divide each coordinate of the gradient by the running magnitude that it has had lately. Tieleman and
-Hinton (2012) put it so in a lecture; Graves (2013) printed the first formulas. One step is three
-lines, on arrays of any shape, elementwise:
+Hinton (2012) put it so in a lecture; Graves (2013) printed formulas for a centered form. One step
+is three lines, on arrays of any shape, elementwise:
 
     v ← β v + (1-β) g²                the running average of squared gradients
     d ← √(v + ε_in) + ε_out           the running magnitude; ε on one side of the root
