@@ -73,7 +73,7 @@ class Rule:
         ε inside the root, in units of the gradient squared.
     eps_out : float
         ε outside the root, in units of the gradient: the denominator is
-        ``sqrt(a + eps_in) + eps_out``.
+        ``sqrt(a + eps_in) + eps_out``. Left out, it is 1e-8; or 0, where another ε is given.
     eps_floor : float
         The denominator is never less than this (Blocks, Pylearn2: 1/max_scaling).
     v0 : float or "first_square"
@@ -208,6 +208,9 @@ def _names_only(init: Any) -> Any:
                     hint = f"did you mean {close[0]}?"
                 raise TypeError(f"Rule has no field {name!r}: {hint}")
         init(self, **named)
+        # Rule(eps_in=1e-7) says where ε is: the default outside would be a second one.
+        if "eps_out" not in named and (self.eps_in != 0 or self.eps_floor != 0):
+            object.__setattr__(self, "eps_out", 0.0)
 
     return checked
 

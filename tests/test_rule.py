@@ -140,3 +140,12 @@ def test_a_rule_is_a_value():
         rule.lr = 0.1
     with pytest.raises(ValueError, match="beta=2"):
         replace(rule, beta=2)
+
+
+def test_one_epsilon_unless_two_are_asked_for():
+    assert (Rule().eps_in, Rule().eps_out, Rule().eps_floor) == (0.0, 1e-8, 0.0)
+    assert Rule(eps_in=1e-7).eps_out == 0.0
+    assert Rule(eps_floor=1e-7).eps_out == 0.0
+    assert Rule(eps_in=0).eps_out == 1e-8
+    assert Rule(eps_in=1e-7, eps_out=1e-8).eps_out == 1e-8
+    assert replace(Rule(eps_in=1e-7), lr=0.1) == Rule(lr=0.1, eps_in=1e-7)

@@ -113,7 +113,8 @@ def test_the_step_matters():
 
 
 def test_the_printed_program():
-    assert str(trace(Rule(beta=0.75, eps_floor=0.5), free=["lr"])).splitlines() == [
+    rule = Rule(beta=0.75, eps_out=1e-8, eps_floor=0.5)
+    assert str(trace(rule, free=["lr"])).splitlines() == [
         "from theta, grad, v, lr",
         "x1 = 0.75 * v",
         "x2 = grad * grad",
