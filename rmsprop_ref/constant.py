@@ -2,9 +2,9 @@
 
 Write ``(1 - beta) * v`` with ``beta = Constant(0.9)``. The difference is formed exactly, and the
 product rounds it once, to the dtype of ``v``: float16, float32 or float64, whatever ``v`` has.
-Where ``v`` is not an array but an exact number (SymPy, mpmath, an interval), nothing is rounded
-that its own number system would not round. So the reference is written once, without a word on
-dtypes.
+Where ``v`` is not an array but a number of another kind (SymPy, mpmath, a ball of python-flint),
+nothing is rounded that its own number system would not round. So the reference is written once,
+without a word on dtypes.
 
 Why it matters: ``1 - float32(0.999)`` misses 0.001 by 1.3e-5 of its value, two hundred units of
 roundoff. A library that forms 1-β in float32 computes another rule than the one it was asked for.
@@ -39,7 +39,7 @@ def dtype_name(x: Any) -> str | None:
 
 @lru_cache(maxsize=64)
 def _spelled(dtype: Any) -> str:
-    return str(dtype).removeprefix("torch.")
+    return str(getattr(dtype, "name", dtype)).removeprefix("torch.")
 
 
 @lru_cache(maxsize=256)
@@ -49,6 +49,8 @@ def _nearest(p: int, q: int, dtype: str) -> float:
     By way of binary64 it could be rounded twice: below one half 1-β may need more than 53 bits,
     and its 53-bit neighbour may lie half way between two float32.
     """
+    if dtype not in FORMATS:
+        raise TypeError(f"a hyper-parameter cannot round to {dtype}: only to {', '.join(FORMATS)}")
     bits, e_min, e_max = FORMATS[dtype]
     infinity = math.inf if p > 0 else -math.inf
     try:
@@ -79,7 +81,8 @@ class Constant(Fraction):
 
     ``Constant + array``, and the other three operations, from either side, give an array of the
     same dtype. With integers, fractions and other Constants it stays exact. Any other number (of
-    SymPy, mpmath, python-flint, …) receives it as the exact quotient of two integers.
+    SymPy, mpmath, python-flint, …) receives it as the exact quotient of two integers. Comparisons
+    are those of fractions: with numbers, not with arrays.
 
     Examples
     --------
@@ -109,8 +112,28 @@ class Constant(Fraction):
     __mul__, __rmul__ = _meeting(operator.mul), _meeting(operator.mul, swap=True)
     __truediv__, __rtruediv__ = _meeting(operator.truediv), _meeting(operator.truediv, swap=True)
 
-    def __pow__(self, exponent: int) -> Constant:  # type: ignore[override]
-        return Constant(Fraction(self) ** exponent)
+    def __pow__(self, exponent: Any) -> Any:
+        if isinstance(exponent, Fraction) and exponent.denominator == 1:
+            exponent = exponent.numerator
+        try:
+            return Constant(Fraction(self) ** operator.index(exponent))
+        except TypeError:  # a symbol makes its own kind of power
+            return NotImplemented
+
+    def __neg__(self) -> Constant:
+        return Constant(-Fraction(self))
+
+    def __abs__(self) -> Constant:
+        return Constant(abs(Fraction(self)))
+
+
+def exact(value: Any) -> Any:
+    """A number as a Constant; SymPy's symbols, irrational numbers and words stay as they are."""
+    if isinstance(value, tuple):
+        return tuple(map(exact, value))
+    if getattr(value, "is_Rational", False):
+        return Constant(int(value.p), int(value.q))
+    return Constant(value) if isinstance(value, float) else value
 
 
 def maximum(x: Any, floor: Any, xp: Any) -> Any:
@@ -124,7 +147,6 @@ def maximum(x: Any, floor: Any, xp: Any) -> Any:
 
 def full_like(x: Any, value: Any, xp: Any) -> Any:
     """``value`` in the shape and dtype of ``x``; in a number system without arrays, the number."""
-    exact = Constant(value) if isinstance(value, float) else value
     if hasattr(xp, "full_like"):
-        return xp.full_like(x, exact.like(x))
-    return x * 0 + exact
+        return xp.full_like(x, exact(value).like(x))
+    return x * 0 + exact(value)

@@ -39,7 +39,7 @@ from typing import Any
 import numpy
 
 from rmsprop_ref.constant import full_like, maximum
-from rmsprop_ref.rule import Rule, State, check
+from rmsprop_ref.rule import Rule, State, check, check_theta
 
 
 def init(theta: Any, rule: Rule, xp: Any = numpy) -> State:
@@ -59,7 +59,7 @@ def init(theta: Any, rule: Rule, xp: Any = numpy) -> State:
     State
         ``t = 0``; ``v``, and ``m`` and ``b`` where the rule needs them, in θ's shape and dtype.
     """
-    check(theta, theta, None, rule)  # a floating-point θ, or an error that says what it is
+    check_theta(theta, rule)  # a floating-point θ, or an error that says what it is
     # v ← v0, the start of the average. (From "first_square" it starts in the first step.)
     v = full_like(theta, 0.0 if rule.v0 == "first_square" else rule.v0, xp)
     m = full_like(theta, 0.0, xp) if rule.centered else None  # the mean gradient, from 0
@@ -131,9 +131,9 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
 
     # Centered (Graves 2013): the variance v - m² in place of the second moment v. In floating
     # point the difference cancels where g hardly varies, and may come out negative.
-    m = state.m
+    m = None
     if rule.centered:
-        m = h.beta * m + (1 - h.beta) * g
+        m = h.beta * state.m + (1 - h.beta) * g
         mean = m / (1 - h.beta**t) if rule.bias_correction else m
         a = a - mean * mean
 
@@ -145,7 +145,7 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     # Momentum: b ← μ b + u, a buffer of normalised steps u (in fastai, of gradients undivided).
     # η enters the buffer with u (TensorFlow) or multiplies what comes out (PyTorch): the same while
     # η is constant.
-    b = state.b
+    b = state.b if rule.momentum else None
     lr_first = rule.lr_in_buffer or not rule.momentum
     u = h.lr * g if lr_first else g  # the step to be, before the division
     if rule.momentum and rule.momentum_on == "gradient":

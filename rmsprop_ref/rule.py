@@ -7,9 +7,12 @@ messages only; what the fields do is in ``reference.py``, one line for each.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import numbers
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
 from types import SimpleNamespace
@@ -17,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy
 
-from rmsprop_ref.constant import FORMATS, Constant, dtype_name
+from rmsprop_ref.constant import FORMATS, Constant, dtype_name, exact
 
 # Each number: its largest legal value (the smallest is 0) and what it is.
 _NUMBERS = {
@@ -42,10 +45,13 @@ _CHOICES = {
 # What other libraries call the same thing.
 _EPS = "eps_out (added to the root) or eps_in (added under the root): libraries differ"
 _ELSEWHERE = {
-    **dict.fromkeys(("learning_rate", "eta", "step_size", "stepsize"), "lr"),
+    **dict.fromkeys(("learning_rate", "learningRate", "eta", "step_size", "step_rate"), "lr"),
     **dict.fromkeys(("rho", "alpha", "decay", "gamma", "gamma1", "beta2", "beta_2"), "beta"),
     **dict.fromkeys(("decay_rate", "rms_decay", "rmsDecay", "smoothing_constant"), "beta"),
-    **dict.fromkeys(("eps", "epsilon", "delta"), _EPS),
+    **dict.fromkeys(("sqr_mom", "ro"), "beta"),
+    **dict.fromkeys(("eps", "epsilon", "delta", "diagonal_eps"), _EPS),
+    **dict.fromkeys(("eps_in_sqrt", "eps_inside_sqrt"), "eps_in, which is a number and no flag"),
+    **dict.fromkeys(("decouple_wd", "decoupled_decay"), 'weight_decay_form="decoupled"'),
     **dict.fromkeys(("initial_scale", "initialMean", "initial_accumulator_value"), "v0"),
     **dict.fromkeys(("mu", "mom", "gamma2", "beta1", "beta_1"), "momentum"),
     **dict.fromkeys(("wd", "weightDecay", "l2"), "weight_decay"),
@@ -79,11 +85,12 @@ class Rule:
     v0 : float or "first_square"
         Where the average of squares starts: 0; 1 (TensorFlow 1); or the first squared gradient.
     bias_correction : bool
-        Divide the averages by 1-β^t, as Adam does (Kingma & Ba 2015, section 3).
+        Divide the averages by 1-β^t, as Adam does (Kingma & Ba 2015, section 3). That undoes a
+        start at zero; from another number ``v0`` the division is made all the same, as in optax.
     centered : bool
         Subtract the squared mean gradient: a variance, not a second moment (Graves 2013).
     momentum : float in [0, 1]
-        Weight μ of the old momentum buffer. 0: no buffer.
+        Weight μ of the old momentum buffer. 0: no buffer, and its other fields mean nothing.
     momentum_on : "step" or "gradient"
         What the buffer accumulates: normalised steps; or gradients, undivided (fastai).
     nesterov : bool
@@ -133,9 +140,8 @@ class Rule:
     def __post_init__(self) -> None:
         for name in _NUMBERS:
             value = getattr(self, name)
-            if name == "lr" and (
-                isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
-            ):
+            many = isinstance(value, Sequence) and not isinstance(value, (str, bytes))
+            if name == "lr" and (many or getattr(value, "ndim", 0) == 1):
                 checked: Any = tuple(_number(name, rate, f"[{i}]") for i, rate in enumerate(value))
                 if not checked:
                     raise ValueError(f"lr={value!r} is an empty schedule: give one value a step")
@@ -159,6 +165,8 @@ class Rule:
             raise ValueError(
                 "bias_correction=True with beta=1 divides by 1-β^t = 0: beta < 1 there"
             )
+        if self.bias_correction and self.v0 == "first_square":
+            raise ValueError("bias_correction=True has no meaning with v0='first_square': no bias")
 
     @cached_property
     def is_plain(self) -> bool:
@@ -172,7 +180,7 @@ class Rule:
         )
         return self == plain
 
-    def constants(self, t: int) -> SimpleNamespace:
+    def constants(self, t: Any) -> SimpleNamespace:
         """The numbers of step ``t`` (from 1), exact: each rounds once, when it meets an array.
 
         Raises
@@ -180,15 +188,32 @@ class Rule:
         ValueError
             When ``lr`` is a schedule that has no value for step ``t``.
         """
-        if not isinstance(self.lr, tuple):
-            return self._exact
-        if t > len(self.lr):
-            raise ValueError(f"step {t} has no learning rate: the schedule lr has {len(self.lr)}")
-        return SimpleNamespace(**{**vars(self._exact), "lr": self._exact.lr[t - 1]})
+        numbers = dict(self._exact)
+        if isinstance(self.lr, tuple):
+            count = operator.index(t)
+            if not 1 <= count <= len(self.lr):
+                raise ValueError(
+                    f"step {count} has no learning rate: the schedule lr has {len(self.lr)}"
+                )
+            numbers["lr"] = numbers["lr"][count - 1]
+        return SimpleNamespace(**numbers)
 
     @cached_property
-    def _exact(self) -> SimpleNamespace:
-        return SimpleNamespace(**{name: _exact(getattr(self, name)) for name in _NUMBERS})
+    def _exact(self) -> dict[str, Any]:
+        return {name: exact(getattr(self, name)) for name in _NUMBERS}
+
+    @cached_property
+    def _symbols(self) -> list[str]:
+        """The numbers that no array can meet: symbols, and irrational ones."""
+        rates = self._exact["lr"] if isinstance(self.lr, tuple) else (self._exact["lr"],)
+        numbers = [("lr", rate) for rate in rates]
+        numbers += [(name, x) for name, x in self._exact.items() if name != "lr"]
+        return [f"{name}={x}" for name, x in numbers if not isinstance(x, (Constant, str))]
+
+    @cached_property
+    def _counts(self) -> bool:
+        """Whether a step depends on its number."""
+        return isinstance(self.lr, tuple) or self.bias_correction or self.v0 == "first_square"
 
 
 def _names_only(init: Any) -> Any:
@@ -245,13 +270,20 @@ def _number(name: str, value: Any, place: str = "") -> Any:
     legal = f"{meaning} lies in [0, {'∞)' if largest == math.inf else '1]'}"
     legal += {"v0": ", or is 'first_square'", "lr": " (a list gives one a step)"}.get(name, "")
     if getattr(value, "ndim", None) == 0:  # a NumPy scalar or a 0-d array of any library
-        value = value.item()
-    here = f"{name}{place}={value!r}"
-    if hasattr(value, "free_symbols"):  # of SymPy: refused only where it is provably out of range
+        with contextlib.suppress(Exception):  # it may have no value, as while jax.jit traces
+            value = value.item()
+    try:
+        here = f"{name}{place}={value!r}"
+    except ValueError:  # Python does not print integers of more than 4300 digits
+        here = f"{name}{place}, an integer of {value.bit_length()} bits,"
+    claim = getattr(value, "is_Relational", False) or getattr(value, "is_Boolean", False)
+    if hasattr(value, "is_nonnegative") and not claim:  # a symbol or number of SymPy
+        # Refused only where it is provably out of range, or a number that is not real and finite.
         unreal = value.is_finite is False or not (value.free_symbols or value.is_finite)
         if unreal or value.is_nonnegative is False or (value > largest) == True:  # noqa: E712
             raise ValueError(f"{here} is out of range: {legal}")
-        return value
+        # SymPy's floating-point numbers are as exact as Python's, but unequal to its integers.
+        return float(value) if getattr(value, "is_Float", False) else value
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{here} is not a real number: {legal}")
     try:
@@ -265,38 +297,54 @@ def _number(name: str, value: Any, place: str = "") -> Any:
     return number + 0.0  # -0.0 becomes 0.0
 
 
-def _exact(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(map(_exact, value))
-    return Constant(value) if isinstance(value, float) else value
+def check_theta(theta: Any, rule: Rule) -> None:
+    """Raise unless ``theta`` is a floating-point array or number, and ``rule`` a Rule for it.
+
+    Raises
+    ------
+    TypeError
+        When it is not; or when θ has a dtype and the rule has symbols.
+    """
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule is {rule!r}: expected a Rule")
+    _, dtype = _kind("theta", theta)
+    if dtype is not None and rule._symbols:
+        raise TypeError(
+            f"{rule._symbols[0]} is a symbol, and theta has dtype {dtype}: give a number"
+        )
 
 
-def check(theta: Any, grad: Any, state: State | None, rule: Rule) -> None:
+def check(theta: Any, grad: Any, state: State, rule: Rule) -> None:
     """Raise unless θ, g and the state fit each other and the rule.
 
     Raises
     ------
     TypeError
-        For something that is no floating-point array, number, State or Rule.
+        For something that is no floating-point array, number, State or Rule; for arrays of two
+        libraries; for a step count without a value where the rule needs one.
     ValueError
-        For a shape or dtype that differs from θ's, or a state that lacks what the rule needs.
+        For a shape or dtype that differs from θ's, a negative step count, or a state that lacks
+        what the rule needs.
     """
-    if not isinstance(rule, Rule):
-        raise TypeError(f"rule is {rule!r}: expected a Rule")
-    arrays = {"theta": theta, "grad": grad}
-    if state is not None:
-        if not isinstance(state, State):
-            raise TypeError(f"state is {state!r}: expected a State, as init(theta, rule) makes it")
-        arrays |= {"state.v": state.v, "state.m": state.m, "state.b": state.b}
-        for name, needed in (("m", rule.centered), ("b", rule.momentum != 0)):
-            if not needed:
-                del arrays[f"state.{name}"]
-            elif arrays[f"state.{name}"] is None:
+    check_theta(theta, rule)
+    if not isinstance(state, State):
+        raise TypeError(f"state is {state!r}: expected a State, as init(theta, rule) makes it")
+    _check_count(state.t, rule)
+    arrays = {"grad": grad, "state.v": state.v}
+    for name, needed in (("m", rule.centered), ("b", rule.momentum != 0)):
+        if needed:
+            arrays[f"state.{name}"] = getattr(state, name)
+            if arrays[f"state.{name}"] is None:
                 raise ValueError(
                     f"state.{name} is None, but this rule needs it: start from init(theta, rule)"
                 )
     shape, dtype = _kind("theta", theta)
     for name, array in arrays.items():
+        if (_library(array) == "torch") != (_library(theta) == "torch"):
+            raise TypeError(
+                f"{name} is of {_library(array)}, theta of {_library(theta)}: "
+                "give tensors to both, and xp=torch to init and step"
+            )
         other = _kind(name, array)
         if other != (shape, dtype):
             kinds = [kind or type(x).__name__ for kind, x in ((other[1], array), (dtype, theta))]
@@ -304,6 +352,27 @@ def check(theta: Any, grad: Any, state: State | None, rule: Rule) -> None:
                 f"{name} has shape {other[0]} and dtype {kinds[0]}, "
                 f"theta has shape {shape} and dtype {kinds[1]}: they must be the same"
             )
+
+
+def _check_count(t: Any, rule: Rule) -> None:
+    if hasattr(t, "free_symbols"):  # a symbol, for the algebra
+        return
+    try:
+        count = operator.index(t)
+    except TypeError as error:
+        # While jax.jit traces, t is an array without a value: fine where nothing depends on it.
+        if hasattr(t, "dtype") and not rule._counts:
+            return
+        raise TypeError(
+            f"state.t is {t!r}: expected an integer (under jax.jit keep it out of what is traced: "
+            "a schedule, bias correction and v0='first_square' depend on it)"
+        ) from error
+    if count < 0:
+        raise ValueError(f"state.t={count} is negative: it counts the steps taken, from 0")
+
+
+def _library(x: Any) -> str:
+    return str(type(x).__module__).partition(".")[0]
 
 
 def _kind(name: str, x: Any) -> tuple[tuple[int, ...], str | None]:

@@ -90,3 +90,26 @@ def test_stays_exact_among_its_own(beta, t):
 
 def test_survives_pickling():
     assert pickle.loads(pickle.dumps(Constant(0.9))) == Constant(0.9)
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_every_format_ends_where_its_numbers_do(name):
+    dtype = DTYPES[name]
+    info = ml_dtypes.finfo(dtype)
+    largest, smallest = float(info.max), float(info.smallest_subnormal)
+    assert float(Constant(largest).like(dtype(0))) == largest
+    assert float(Constant(smallest).like(dtype(0))) == smallest
+    assert float(Constant(Fraction(smallest) * Fraction(5, 8)).like(dtype(0))) == smallest
+    assert float(Constant(Fraction(smallest) / 2).like(dtype(0))) == 0  # a tie, to even
+    half_a_place_above = Fraction(largest) * (1 + Fraction(float(info.eps)) / 2)
+    assert float(Constant(half_a_place_above).like(dtype(0))) == np.inf
+    assert float((-Constant(half_a_place_above)).like(dtype(0))) == -np.inf
+
+
+def test_signs_and_powers_stay_constants():
+    assert type(-Constant(0.5)) is type(abs(Constant(-0.5))) is Constant
+    assert Constant(0.5) ** np.int64(3) == Fraction(1, 8)
+    with pytest.raises(TypeError):
+        Constant(0.5) ** 0.5
+    with pytest.raises(TypeError, match="cannot round to int64: only to float16"):
+        Constant(0.5) * np.arange(3)

@@ -154,3 +154,20 @@ def test_integers_are_exact_gradients_and_no_float_ones():
     assert step(theta, 3, init(theta, rule, sympy), rule, sympy)[0].has(theta)
     with pytest.raises(ValueError, match=r"grad has shape .* and dtype int, theta has .* float64"):
         step(1.0, 3, init(1.0, rule), rule)
+
+
+def test_jit_may_trace_the_step_count_where_nothing_depends_on_it():
+    theta = jnp.ones(3)
+    state = init(theta, Rule(), jnp)
+    after, _ = jax.jit(lambda s: step(theta, theta, s, Rule(), jnp))(state)
+    np.testing.assert_array_equal(after, step(theta, theta, state, Rule(), jnp)[0])
+    corrected = Rule(bias_correction=True)
+    with pytest.raises(TypeError, match=r"under jax\.jit keep it out of what is traced"):
+        jax.jit(lambda s: step(theta, theta, s, corrected, jnp))(state)
+
+
+def test_torch_without_xp_is_told():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install torch")
+    theta = torch.ones(3)
+    with pytest.raises(TypeError, match=r"state\.v is of numpy, theta of torch: give .* xp=torch"):
+        step(theta, theta, init(theta, Rule()), Rule())

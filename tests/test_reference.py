@@ -227,3 +227,63 @@ def test_states_that_do_not_fit():
     # A rule without momentum goes on from a state that has a buffer.
     after = step(theta, theta, init(theta, Rule(momentum=0.9)), Rule())
     assert after[1].b is None
+
+
+def test_a_step_count_may_be_any_integer():
+    """As np.load gives it back: an array without dimensions."""
+    rule = Rule(lr=[0.1] * 40, beta=0.875, bias_correction=True)
+    want = step(1.0, 1.0, State(20, 0.9), rule)[0]
+    for t in (np.int64(20), np.array(20), np.uint8(20)):
+        assert step(1.0, 1.0, State(t, 0.9), rule)[0] == want
+
+
+@pytest.mark.parametrize(
+    ("t", "error", "message"),
+    [
+        (-1, ValueError, "state.t=-1 is negative"),
+        (0.5, TypeError, "state.t is 0.5: expected an integer"),
+        (None, TypeError, "state.t is None: expected an integer"),
+        ("a", TypeError, "state.t is 'a'"),
+    ],
+)
+def test_step_counts_that_count_nothing(t, error, message):
+    with pytest.raises(error, match=message):
+        step(1.0, 1.0, State(t, 0.0), Rule(bias_correction=True))
+
+
+def test_what_a_rule_does_not_need_is_not_carried():
+    theta = np.zeros(2)
+    other = init(theta, Rule(centered=True, momentum=0.9))._replace(b=np.zeros(7, np.float16))
+    for rule in (Rule(), Rule(lr_in_buffer=True)):
+        _, after = step(theta, theta + 1, other, rule)
+        assert after.m is None
+        assert after.b is None
+
+
+def test_symbols_need_symbolic_parameters():
+    sympy = pytest.importorskip("sympy")
+    with pytest.raises(TypeError, match="lr=x is a symbol, and theta has dtype float64: give a n"):
+        init(np.zeros(2), Rule(lr=sympy.Symbol("x")))
+    # An exact rational is a number like others.
+    half = Rule(lr=sympy.Rational(1, 2), beta=sympy.Rational(1, 2), v0=sympy.Integer(1))
+    theta = np.ones(2, np.float32)
+    got, _ = step(theta, theta, init(theta, half), half)
+    want, _ = step(theta, theta, init(theta, Rule(lr=0.5, beta=0.5, v0=1)), Rule(lr=0.5, beta=0.5))
+    np.testing.assert_array_equal(got, want)
+
+
+def test_none_is_no_state():
+    with pytest.raises(TypeError, match="state is None: expected a State, as init"):
+        step(np.zeros(2), np.zeros(2), None, Rule())
+
+
+def test_constants_are_handed_out_as_copies():
+    rule = Rule()
+    rule.constants(1).beta = 0
+    assert step(0.0, 1.0, State(0, 0.0), rule)[1].v == pytest.approx(0.1)
+
+
+def test_big_endian_arrays_are_floats_too():
+    theta = np.ones(2, ">f4")
+    after, _ = step(theta, theta, init(theta, Rule()), Rule())
+    assert after.dtype == np.float32

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from collections import deque
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -11,6 +13,7 @@ import pytest
 import sympy
 
 from rmsprop_ref import Rule
+from rmsprop_ref.rule import _ELSEWHERE
 
 NUMBERS = ("lr", "beta", "eps_in", "eps_out", "eps_floor", "v0", "momentum", "weight_decay")
 
@@ -149,3 +152,51 @@ def test_one_epsilon_unless_two_are_asked_for():
     assert Rule(eps_in=0).eps_out == 1e-8
     assert Rule(eps_in=1e-7, eps_out=1e-8).eps_out == 1e-8
     assert replace(Rule(eps_in=1e-7), lr=0.1) == Rule(lr=0.1, eps_in=1e-7)
+
+
+def test_every_foreign_name_leads_to_a_field():
+    fields = set(Rule.__dataclass_fields__)
+    for theirs, ours in _ELSEWHERE.items():
+        assert theirs not in fields
+        assert fields & set(re.findall(r"\w+", ours))
+        with pytest.raises(TypeError, match=f"no field '{theirs}': here it is called {ours[:5]}"):
+            Rule(**{theirs: 0.5})
+    assert _ELSEWHERE["mu"] == _ELSEWHERE["beta1"] == "momentum"
+
+
+@pytest.mark.parametrize(
+    "value", [sympy.Matrix([1, 2]), sympy.Eq(sympy.Symbol("x"), 1), sympy.Symbol("x") > 0]
+)
+def test_what_sympy_has_besides_numbers(value):
+    with pytest.raises(TypeError, match=r"(?s)^lr=.* is not a real number"):
+        Rule(lr=value)
+
+
+def test_sympy_floats_are_floats():
+    with pytest.raises(ValueError, match="nesterov=True with momentum=0"):
+        Rule(nesterov=True, momentum=sympy.Float(0))
+    with pytest.raises(ValueError, match="bias_correction=True with beta=1"):
+        Rule(bias_correction=True, beta=sympy.Float(1))
+
+
+def test_an_integer_too_long_to_print():
+    with pytest.raises(ValueError, match="lr, an integer of 16610 bits, is out of range"):
+        Rule(lr=10**5000)
+
+
+def test_schedules_are_any_sequence():
+    assert Rule(lr=range(1, 3)).lr == Rule(lr=deque([1, 2])).lr == (1.0, 2.0)
+    assert Rule(nesterov=np.bool_(True), momentum=0.5).nesterov is True
+    with pytest.raises(TypeError, match=r"(?s)lr=array.* is not a real number"):
+        Rule(lr=np.ones((2, 2)))
+    with pytest.raises(ValueError, match="step 0 has no learning rate"):
+        Rule(lr=[0.1]).constants(0)
+
+
+def test_no_bias_to_correct():
+    with pytest.raises(ValueError, match="no meaning with v0='first_square'"):
+        Rule(bias_correction=True, v0="first_square")
+
+
+def test_minus_zero_is_zero():
+    assert str(Rule(eps_out=-0.0).eps_out) == "0.0"

@@ -71,6 +71,8 @@ class Theorem:
     source: str = ""
 
     def __post_init__(self) -> None:
+        if not self.proof:
+            raise ProofError(f"{self.name}: nothing is proved")
         for words, left, right in self.proof:
             if sympy.simplify(left.doit() - right) != 0:
                 raise ProofError(f"{self.name}: {words}: {left} is not {right}")
@@ -107,12 +109,12 @@ def unrolled_average() -> Theorem:
     """Row 1: the recursion for v, solved."""
     grad = sympy.Function("g", real=True)  # grad(s): the gradient at step s
 
-    def past(age: Expr) -> Expr:  # the sum over the gradients 1 … t, each weighted by β^age
-        return Sum(beta**age * grad(_s) ** 2, (_s, 1, t))
+    def last_apart(past: Sum) -> Expr:
+        term, (index, first, last) = past.args
+        return Sum(term, (index, first, last - 1)) + term.subs(index, last)
 
-    v_at_t = beta**t * v0 + (1 - beta) * past(t - _s)
-    # One term further, the last one written out: its weight is β^0.
-    v_at_next = beta ** (t + 1) * v0 + (1 - beta) * (past(t + 1 - _s) + grad(t + 1) ** 2)
+    v_at_t = beta**t * v0 + (1 - beta) * Sum(beta ** (t - _s) * grad(_s) ** 2, (_s, 1, t))
+    v_at_next = v_at_t.subs(t, t + 1).replace(Sum, lambda *args: last_apart(Sum(*args)))
     _, v_stepped = _one_step(Rule(beta=beta), theta, grad(t + 1), v_at_t)
     weights = Sum((1 - beta) * beta ** (t - _s), (_s, 1, t))
     return Theorem(
@@ -122,7 +124,7 @@ def unrolled_average() -> Theorem:
         (
             ("It holds before the first step, when the sum is empty", v_at_t.subs(t, 0), v0),
             (
-                "If it holds after t steps, the reference's step gives it after t+1",
+                "If it holds after t steps, a step gives it after t+1 (with the last term apart)",
                 v_stepped,
                 v_at_next,
             ),
@@ -138,8 +140,8 @@ def half_life() -> Theorem:
     return Theorem(
         "Half-life",
         (Eq(n, solution),),
-        "A squared gradient n steps old weighs β^n times as much as a new one: half as much at",
-        (("There, and nowhere else, since β^n falls", Subs(beta**n, n, solution), Rational(1, 2)),),
+        "For 0 < β < 1 a squared gradient n steps old weighs β^n times a new one: half of it at",
+        (("There β^n, which falls as n grows, is", Subs(beta**n, n, solution), Rational(1, 2)),),
     )
 
 
@@ -170,7 +172,7 @@ def zero_start_bias() -> Theorem:
     return Theorem(
         "The bias of a start",
         (Eq(sympy.Function("E")(v_t), claimed),),
-        "If every g² has the expectation s₂, then (expectation being linear)",
+        "If every g² has the expectation s₂, then (expectation being linear, and 0 < β < 1)",
         (
             (
                 "The step's recurrence for the expectation has this solution",
@@ -196,7 +198,7 @@ def first_steps() -> Theorem:
     return Theorem(
         "The first steps",
         (Eq(sympy.Abs(theta_t - theta), size),),
-        "From v₀ = 0, without ε, while the gradient stays the same (and is not zero):",
+        "From v₀ = 0, without ε, for 0 < β < 1, while the gradient is the same and not zero:",
         (
             ("After t steps v is (1-β^t)g². It is 0 at the start", Subs(after, t, 0), Integer(0)),
             ("And the reference's step keeps it so", v_stepped, after),
@@ -220,7 +222,8 @@ def early_displacement() -> Theorem:
     return Theorem(
         "What the zero start costs",
         (Eq(total, approximation + sympy.O(1 / sqrt(tau), (tau, oo))), Eq(tau, -1 / log(beta))),
-        "The sum over all steps of (step size)/η - 1, under a constant gradient, as β → 1:",
+        "The sum over all steps of (step size)/η - 1, under a constant gradient, as β → 1 (the "
+        "last step of the proof applies a formula that is cited, not proved):",
         (
             (
                 "The summand is f(k/τ), where f(x) = (1-e^(-x))^(-½) - 1",
@@ -305,7 +308,7 @@ def adagrad() -> Theorem:
     total = Symbol("G", positive=True)  # the sum of the first t-1 squared gradients
     rule = Rule(lr=eta / sqrt(t), beta=1 - 1 / t, eps_out=0.0)
     moved, v_stepped = _one_step(rule, theta, g, total / (t - 1))
-    _, v_first = _one_step(Rule(beta=beta), theta, g, v)
+    first, v_first = _one_step(Rule(lr=eta, beta=beta, eps_out=0.0), theta, g, v)
     return Theorem(
         "AdaGrad is RMSProp with β = 1 - 1/t and the rate η/√t",
         (Eq(v_t, (total + g**2) / t), Eq(theta_t, theta - eta * g / sqrt(total + g**2))),
@@ -321,7 +324,8 @@ def adagrad() -> Theorem:
                 v_stepped,
                 (total + g**2) / t,
             ),
-            ("And its step is AdaGrad's", moved, theta - eta * g / sqrt(total + g**2)),
+            ("The first step is AdaGrad's", Subs(first, beta, 0), theta - eta * g / sqrt(g**2)),
+            ("And each later one", moved, theta - eta * g / sqrt(total + g**2)),
         ),
         "Mukkamala & Hein 2017, section 3; AdaGrad: Duchi, Hazan & Singer 2011.",
     )
@@ -342,39 +346,47 @@ def sign_descent() -> Theorem:
 
 def adam() -> Theorem:
     """Row 10: Adam without its first moment, and where its ε goes."""
-    average, gap = symbols("v w", positive=True)  # w: 1-β^t
+    average, gap, total = symbols("v w v_t", positive=True)  # w: 1-β^t
+    second = beta * average + (1 - beta) * g**2
 
     def adam_step(*, correct: bool) -> Expr:
         """Algorithm 1 of Kingma & Ba with β1 = 0, whose corrected first moment is g itself."""
-        second = beta * average + (1 - beta) * g**2
-        return theta - eta * g / (sqrt(second / (1 - beta**t if correct else 1)) + _eps)
+        moment = second / (1 - beta**t) if correct else second
+        return theta - eta * g / (sqrt(moment) + _eps)
 
-    def rmsprop_step(*, bias_correction: bool) -> Expr:
-        rule = Rule(lr=eta, beta=beta, eps_out=_eps, bias_correction=bias_correction)
+    def rmsprop_step(rate: Expr, eps: Expr, *, bias_correction: bool) -> Expr:
+        rule = Rule(lr=rate, beta=beta, eps_out=eps, bias_correction=bias_correction)
         return _one_step(rule, theta, g, average)[0]
 
+    def shortened(step_taken: Expr) -> Expr:  # so that SymPy may move 1-β^t through the root
+        return step_taken.subs(beta**t, 1 - gap).subs(second, total)
+
     root = sqrt(1 - beta**t)
+    corrected = rmsprop_step(eta, _eps, bias_correction=True)
+    folded = rmsprop_step(eta * sqrt(gap), _eps * sqrt(gap), bias_correction=False)
     return Theorem(
         "RMSProp is Adam without its first moment",
         (Eq(Symbol(r"\hat\eta_t"), eta * root), Eq(Symbol(r"\hat\varepsilon_t"), _eps * root)),
         "Adam with β₁ = 0 is RMSProp with bias correction; and that is RMSProp without it, at the "
         "rate and with the ε (outside the root)",
         (
+            ("With correction, the reference's step is Adam's", corrected, adam_step(correct=True)),
             (
-                "With correction, the reference's step is Adam's",
-                rmsprop_step(bias_correction=True),
-                adam_step(correct=True),
+                "Without it, too",
+                rmsprop_step(eta, _eps, bias_correction=False),
+                adam_step(correct=False),
             ),
-            ("Without it, too", rmsprop_step(bias_correction=False), adam_step(correct=False)),
             (
-                "With w = 1-β^t, the correction moves into the rate and into ε, each times √w",
-                eta * g / (sqrt(average / gap) + _eps),
-                eta * sqrt(gap) * g / (sqrt(average) + _eps * sqrt(gap)),
+                "With w = 1-β^t, the corrected step is the plain one with √w times the rate and ε",
+                shortened(corrected),
+                shortened(folded),
             ),
             (
                 "Not ε times w, as is sometimes printed: the denominator would be off by",
                 sympy.Add(
-                    sqrt(average) + _eps * gap, -(sqrt(average) + _eps * sqrt(gap)), evaluate=False
+                    sqrt(average) + _eps * gap,
+                    -(sqrt(average) + _eps * sqrt(gap)),
+                    evaluate=False,
                 ),
                 _eps * sqrt(gap) * (sqrt(gap) - 1),
             ),
@@ -384,7 +396,7 @@ def adam() -> Theorem:
 
 
 def two_cycle() -> Theorem:
-    """Row 4: on a quadratic, without ε, RMSProp ends in a cycle of length two."""
+    """Row 4: on a quadratic, without ε, RMSProp has a cycle of length two."""
     average = Symbol("v", positive=True)
     slope = _h * _a
     rule = Rule(lr=eta, beta=beta, eps_out=0.0)
@@ -394,7 +406,7 @@ def two_cycle() -> Theorem:
     return Theorem(
         "The two-cycle",
         (Eq(_a, eta / 2), Eq(_h * eta / sqrt(average), 2), Eq(loss, _h * eta**2 / 8)),
-        "On the loss ½hx², without ε, for every h > 0 and every β: x jumps between a and -a, with",
+        "On the loss ½hx², without ε, for h > 0 and 0 < β < 1, x can jump between a and -a, with",
         (
             (
                 "On a cycle ±a the squared gradient is h²a² always, so v stays there",
@@ -410,7 +422,7 @@ def two_cycle() -> Theorem:
                 Integer(2),
             ),
             (
-                "The loss stays at (in several coordinates, at η²/8 times tr H)",
+                "The loss stays at (with a diagonal Hessian H, at η²/8 times its trace)",
                 Subs(loss, _a, eta / 2),
                 _h * eta**2 / 8,
             ),
@@ -420,7 +432,7 @@ def two_cycle() -> Theorem:
 
 
 def two_cycle_attracts() -> Theorem:
-    """Row 5: the cycle pulls trajectories in, at the rate √β a step."""
+    """Row 5: the cycle pulls in what is near it, at the rate √β a step."""
     p, r = symbols("p r", real=True)  # log |x| and log v
     rule = Rule(lr=eta, beta=beta, eps_out=0.0)
     moved, v_stepped = _one_step(rule, exp(p), _h * exp(p), exp(r))
@@ -442,8 +454,8 @@ def two_cycle_attracts() -> Theorem:
         (Eq(sympy.MatrixSymbol("J", 2, 2), matrix, evaluate=False), Eq(Symbol(r"\det J"), beta)),
         "In the coordinates (log |x|, log v) a step multiplies a small deviation from the cycle by "
         "a matrix J that depends on β alone, with characteristic polynomial p(λ). For 1/9 < β < 1 "
-        "its eigenvalues are a complex pair, so both have the modulus √β: the deviation shrinks by "
-        "√β a step.",
+        "its eigenvalues are a complex pair, so both have the modulus √β: in the long run a "
+        "small deviation is multiplied by √β a step.",
         (
             *(
                 (
@@ -471,7 +483,7 @@ def two_cycle_attracts() -> Theorem:
 
 
 def epsilon_and_the_cycle() -> Theorem:
-    """Row 6: ε shrinks the cycle, on each side of the root differently, and removes it."""
+    """Row 6: ε shrinks the cycle, on each side of the root differently, until nothing is left."""
     slope = _h * _a
 
     def stepped(**eps: Any) -> Expr:
@@ -502,7 +514,7 @@ def epsilon_and_the_cycle() -> Theorem:
             ),
             ("Outside, at ε = ηh/2", Subs(outside, _eps, last_outside), Integer(0)),
             (
-                "There gradient descent at the rate η/√ε multiplies x by -1; beyond, by less",
+                "There gradient descent at the rate η/√ε multiplies x by -1; beyond it converges",
                 Subs(1 - _h * eta / sqrt(_eps), _eps, last_inside),
                 Integer(-1),
             ),

@@ -45,6 +45,7 @@ def equations(rule: Rule) -> tuple[Eq, ...]:
     """The update equations of ``rule``, in order, as ``reference.step`` computes them.
 
     Each is one assignment: its left side is new, its right side holds what was there before it.
+    Where the average starts, ``v0``, is not part of the update.
     """
     before = State(t - 1, v, m if rule.centered else None, b if rule.momentum != 0 else None)
     new_theta, after = step(theta, g, before, symbolized(rule), sympy)
@@ -69,7 +70,8 @@ def equations(rule: Rule) -> tuple[Eq, ...]:
 
 def latex(rule: Rule) -> str:
     """The update equations of ``rule`` as LaTeX, one line each, aligned at the equals signs."""
-    lines = (rf"{tex(eq.lhs, _NAMES)} &= {tex(eq.rhs, _NAMES)}" for eq in equations(rule))
+    names = {**_NAMES, eta: r"\eta_t"} if isinstance(rule.lr, tuple) else _NAMES
+    lines = (rf"{tex(eq.lhs, names)} &= {tex(eq.rhs, names)}" for eq in equations(rule))
     return r"\begin{aligned}" + r" \\[4pt] ".join(lines) + r"\end{aligned}"
 
 
