@@ -93,7 +93,8 @@ def step(theta: Any, grad: Any, state: State, rule: Rule, xp: Any = numpy) -> tu
     ValueError
         When a shape or dtype differs from θ's, or the schedule ``lr`` has no value for this step.
     TypeError
-        For integers, lists, or anything else that is no floating-point array or number.
+        For integers, lists, or anything else that is no floating-point array or number; for symbols
+        in the rule where θ has a dtype; for a ``state.t`` without a value where the rule needs one.
     """
     check(theta, grad, state, rule)  # equal shapes and dtypes, or an error that names both
     t = state.t + 1  # the number of this step, from 1
