@@ -188,15 +188,15 @@ class Rule:
         ValueError
             When ``lr`` is a schedule that has no value for step ``t``.
         """
-        numbers = dict(self._exact)
+        values = dict(self._exact)
         if isinstance(self.lr, tuple):
             count = operator.index(t)
             if not 1 <= count <= len(self.lr):
                 raise ValueError(
                     f"step {count} has no learning rate: the schedule lr has {len(self.lr)}"
                 )
-            numbers["lr"] = numbers["lr"][count - 1]
-        return SimpleNamespace(**numbers)
+            values["lr"] = values["lr"][count - 1]
+        return SimpleNamespace(**values)
 
     @cached_property
     def _exact(self) -> dict[str, Any]:
@@ -204,11 +204,11 @@ class Rule:
 
     @cached_property
     def _symbols(self) -> list[str]:
-        """The numbers that no array can meet: symbols, and irrational ones."""
+        """The values that no array can meet: symbols, and irrational ones."""
         rates = self._exact["lr"] if isinstance(self.lr, tuple) else (self._exact["lr"],)
-        numbers = [("lr", rate) for rate in rates]
-        numbers += [(name, x) for name, x in self._exact.items() if name != "lr"]
-        return [f"{name}={x}" for name, x in numbers if not isinstance(x, (Constant, str))]
+        values = [("lr", rate) for rate in rates]
+        values += [(name, x) for name, x in self._exact.items() if name != "lr"]
+        return [f"{name}={x}" for name, x in values if not isinstance(x, (Constant, str))]
 
     @cached_property
     def _counts(self) -> bool:
