@@ -43,8 +43,7 @@ class Theorems(SphinxDirective):
             proved = theorem()
             section = nodes.section(ids=[theorem.__name__.replace("_", "-")])
             section += nodes.title(text=proved.name)
-            opening = f"**{proved.name}.** "
-            section += self.parse_text_to_nodes(proved._repr_markdown_().removeprefix(opening))
+            section += self.parse_text_to_nodes(proved.markdown())
             section += self.parse_text_to_nodes(f"In Python: `symbolic.{theorem.__name__}()`")
             result.append(section)
         return result

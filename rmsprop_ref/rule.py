@@ -45,7 +45,8 @@ _CHOICES = {
 # What other libraries call the same thing.
 _EPS = "eps_out (added to the root) or eps_in (added under the root): libraries differ"
 _ELSEWHERE = {
-    **dict.fromkeys(("learning_rate", "learningRate", "eta", "step_size", "step_rate"), "lr"),
+    **dict.fromkeys(("learning_rate", "learningRate", "eta"), "lr"),
+    **dict.fromkeys(("step_size", "stepsize", "step_rate"), "lr"),
     **dict.fromkeys(("rho", "alpha", "decay", "gamma", "gamma1", "beta2", "beta_2"), "beta"),
     **dict.fromkeys(("decay_rate", "rms_decay", "rmsDecay", "smoothing_constant"), "beta"),
     **dict.fromkeys(("sqr_mom", "ro"), "beta"),
@@ -205,10 +206,12 @@ class Rule:
     @cached_property
     def _symbols(self) -> list[str]:
         """The values that no array can meet: symbols, and irrational ones."""
-        rates = self._exact["lr"] if isinstance(self.lr, tuple) else (self._exact["lr"],)
-        values = [("lr", rate) for rate in rates]
-        values += [(name, x) for name, x in self._exact.items() if name != "lr"]
-        return [f"{name}={x}" for name, x in values if not isinstance(x, (Constant, str))]
+        return [
+            f"{name}={x}"
+            for name, value in self._exact.items()
+            for x in (value if isinstance(value, tuple) else (value,))
+            if not isinstance(x, (Constant, str))
+        ]
 
     @cached_property
     def _counts(self) -> bool:
@@ -297,8 +300,8 @@ def _number(name: str, value: Any, place: str = "") -> Any:
     return number + 0.0  # -0.0 becomes 0.0
 
 
-def check_theta(theta: Any, rule: Rule) -> None:
-    """Raise unless ``theta`` is a floating-point array or number, and ``rule`` a Rule for it.
+def check_theta(theta: Any, rule: Rule) -> tuple[tuple[int, ...], str | None]:
+    """The shape and dtype of θ, if it is a floating-point array or number and ``rule`` fits it.
 
     Raises
     ------
@@ -307,11 +310,12 @@ def check_theta(theta: Any, rule: Rule) -> None:
     """
     if not isinstance(rule, Rule):
         raise TypeError(f"rule is {rule!r}: expected a Rule")
-    _, dtype = _kind("theta", theta)
+    shape, dtype = _kind("theta", theta)
     if dtype is not None and rule._symbols:
         raise TypeError(
             f"{rule._symbols[0]} is a symbol, and theta has dtype {dtype}: give a number"
         )
+    return shape, dtype
 
 
 def check(theta: Any, grad: Any, state: State, rule: Rule) -> None:
@@ -326,7 +330,7 @@ def check(theta: Any, grad: Any, state: State, rule: Rule) -> None:
         For a shape or dtype that differs from θ's, a negative step count, or a state that lacks
         what the rule needs.
     """
-    check_theta(theta, rule)
+    shape, dtype = check_theta(theta, rule)
     if not isinstance(state, State):
         raise TypeError(f"state is {state!r}: expected a State, as init(theta, rule) makes it")
     _check_count(state.t, rule)
@@ -338,11 +342,11 @@ def check(theta: Any, grad: Any, state: State, rule: Rule) -> None:
                 raise ValueError(
                     f"state.{name} is None, but this rule needs it: start from init(theta, rule)"
                 )
-    shape, dtype = _kind("theta", theta)
+    library = _library(theta)
     for name, array in arrays.items():
-        if (_library(array) == "torch") != (_library(theta) == "torch"):
+        if (_library(array) == "torch") != (library == "torch"):
             raise TypeError(
-                f"{name} is of {_library(array)}, theta of {_library(theta)}: "
+                f"{name} is of {_library(array)}, theta of {library}: "
                 "give tensors to both, and xp=torch to init and step"
             )
         other = _kind(name, array)

@@ -13,8 +13,7 @@ import numpy as np
 from cycler import cycler
 
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#e69f00", "#56b4e9", "#009e73"
-YELLOW, BLUE, VERMILION, PURPLE = "#f0e442", "#0072b2", "#d55e00", "#cc79a7"
-GREY = "#767676"
+BLUE, VERMILION, PURPLE, GREY = "#0072b2", "#d55e00", "#cc79a7", "#767676"
 
 # The colour and dash of each method, wherever it appears.
 RMSPROP: dict[str, Any] = {"color": BLUE, "ls": "-"}

@@ -81,13 +81,18 @@ class Theorem:
         return f"{self.name}: " + "; ".join(f"{eq.lhs} = {eq.rhs}" for eq in self.statement)
 
     def _repr_markdown_(self) -> str:
+        return f"**{self.name}.** {self.markdown()}"
+
+    def markdown(self) -> str:
+        """The statement and its proof as Markdown with formulas, without the name."""
+
         def display(*equations: tuple[Any, Any]) -> str:
             return "$$" + r" \qquad ".join(f"{tex(a)} = {tex(b)}" for a, b in equations) + "$$"
 
         statement = display(*((eq.lhs, eq.rhs) for eq in self.statement))
         proof = "\n\n".join(f"{words}:\n\n{display((a, b))}" for words, a, b in self.proof)
         source = f"\n\n*Source.* {self.source}" if self.source else ""
-        return f"**{self.name}.** {self.where}\n\n{statement}\n\n*Proof.* {proof}{source}"
+        return f"{self.where}\n\n{statement}\n\n*Proof.* {proof}{source}"
 
 
 def _one_step(
