@@ -1,10 +1,27 @@
-"""RMSProp to learn and to look up: one annotated reference, its algebra, and a course.
+"""RMSProp to learn, to look up, and to test others: a course, a reference, an oracle.
 
->>> from rmsprop_ref import Rule, init, step
+>>> from rmsprop_ref import Rule, init, step, check
 """
+
+from typing import Any
 
 from rmsprop_ref.reference import init, step
 from rmsprop_ref.rule import Rule, State
 
-__all__ = ["Rule", "State", "init", "step"]
 __version__ = "0.1.0"
+
+# The oracle loads when it is first used.
+_ORACLE = ("Report", "SuiteReport", "Unsupported", "check", "check_suite", "enclosure", "exact")
+__all__ = ["Rule", "State", "init", "step", *_ORACLE]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ORACLE:
+        from rmsprop_ref import oracle
+
+        return getattr(oracle, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ORACLE])

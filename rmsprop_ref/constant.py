@@ -104,6 +104,8 @@ class Constant(Fraction):
             return number(_nearest(self.numerator, self.denominator, dtype))
         if hasattr(x, "free_symbols"):
             return Fraction(self)  # SymPy takes a fraction as it is
+        if hasattr(x, "coefficient"):
+            return x.coefficient(self)  # the oracle's balls say how far a rounded number may be off
         number = type(x)  # mpmath, python-flint, …: a quotient in their own arithmetic
         return number(self.numerator) / number(self.denominator)
 

@@ -1,0 +1,28 @@
+"""The oracle: whether an implementation computes the rule that it claims, to a proved tolerance."""
+
+from rmsprop_ref.adapters import Unsupported
+from rmsprop_ref.oracle.enclosures import BINARY64, DECIMAL, Enclosure, enclosure
+from rmsprop_ref.oracle.inputs import FLAGS, Case, cases
+from rmsprop_ref.oracle.report import Point, Report, SuiteReport
+from rmsprop_ref.oracle.suite import RULES
+from rmsprop_ref.oracle.values import Trajectory, exact
+from rmsprop_ref.oracle.verdicts import check, check_suite
+
+__all__ = [
+    "BINARY64",
+    "DECIMAL",
+    "FLAGS",
+    "RULES",
+    "Case",
+    "Enclosure",
+    "Point",
+    "Report",
+    "SuiteReport",
+    "Trajectory",
+    "Unsupported",
+    "cases",
+    "check",
+    "check_suite",
+    "enclosure",
+    "exact",
+]

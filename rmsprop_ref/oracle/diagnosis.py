@@ -1,0 +1,196 @@
+"""What is wrong with an implementation that fails: the fault that explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from rmsprop_ref.oracle.balls import Floats
+from rmsprop_ref.oracle.enclosures import numpy_dtype
+from rmsprop_ref.oracle.faults import Fault, catalogue, coarser, neighbours, pairs, reset
+from rmsprop_ref.oracle.inputs import Case
+from rmsprop_ref.oracle.judgement import Batch, Judgement, Trajectories, batches
+from rmsprop_ref.rule import Rule
+
+# The inputs of the first look at a fault: most faults differ from the program there.
+_SCREEN = ("from-zero", "average-near-epsilon", "root-near-epsilon", "large-parameters", "sparse")
+
+
+def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) -> Fault:
+    """The fault that explains an implementation, or else the nearest."""
+    rule, dtype, got = judgement.right.rule, judgement.right.dtype, judgement.got
+    usual = [case for case in judged if case.ordinary]
+    if any(not case.ordinary for case in judged if case.id in bad):  # then no ordinary one is
+        return _special(judgement, [case for case in judged if case.id in bad])
+    if words := _visible(judgement, usual):
+        return Fault(words, "memory", rule, "broken")
+    if words := _decimals(judgement, usual):
+        return Fault(words, "arithmetic", rule, "imprecise")
+    screen = batches(case for case in usual if case.id in _SCREEN)
+    rest = batches(usual)
+
+    def explains(fault: Fault, least: float = 0.0) -> bool:
+        if _used(fault, screen, got, dtype) is None:
+            return False
+        most = _used(fault, rest, got, dtype)
+        return most is not None and most >= least
+
+    def candidates() -> Iterator[Fault]:
+        first = judgement.first(bad)
+        if first is not None and first.step > max(len(case.grads) for case in usual[:1]):
+            yield from (reset(rule, first.step, early) for early in (False, True))
+        yield from catalogue(rule, dtype)
+        yield from pairs(rule)
+
+    for fault in candidates():
+        if explains(fault):
+            return fault
+    for fault in coarser(rule, dtype):
+        # Its enclosures are wide: errors that do not come near their borders have another reason.
+        if explains(fault, 1 / 8):
+            return fault
+    for case in usual:
+        if np.any(np.isnan(got[case.id]) & (judgement.excess[case.id] > 1)):
+            said = f"NaN where the rule is finite (input {case.id})"
+            return Fault(said, "special values", rule, "broken")
+    return _nearest(rule, dtype, screen or rest, got)
+
+
+def _used(fault: Fault, inputs: Sequence[Batch], got: Trajectories, dtype: str) -> float | None:
+    """How much of the fault's enclosures is used, at most 1; None where something is outside.
+
+    And None where hardly anything is determined.
+    """
+    determined, total, most = 0, 0, 0.0
+    for batch in inputs:
+        rows = np.concatenate([got[case.id] for case in batch.cases], axis=1)
+        made = fault.steps(batch.theta0, batch.grads, batch.segments, dtype)
+        for row, (theta, _) in zip(rows, made, strict=True):
+            excess = theta.excess(row)
+            known = excess[~np.isnan(excess)]
+            most = max(most, float(known.max(initial=0.0)))
+            if most > 1:
+                return None
+            determined += known.size
+        total += rows.size
+    return most if 8 * determined >= total else None
+
+
+def _visible(judgement: Judgement, usual: Sequence[Case]) -> str:
+    """What the trajectories themselves show, or nothing."""
+    got, excess = judgement.got, judgement.excess
+    some = [case for case in usual if len(case.grads) > 1 and len(case.theta0)]
+
+    def right(rows: Callable[[Case], Floats], among: Sequence[Case]) -> bool:
+        return Judgement(judgement.right, {case.id: rows(case) for case in among}).passes
+
+    if some and all(
+        (got[case.id] == got[case.id][-1]).all() and not np.any(excess[case.id][-1] > 1)
+        for case in some
+    ):
+        return "every row is the last one: one array was appended again and again, not copies"
+    if len(some) > 1:
+        first, same = some[0], [c for c in some if c.grads.shape == some[0].grads.shape]
+        if all(np.array_equal(got[first.id], got[case.id]) for case in same):
+            return "inputs of one shape get one answer: that of an earlier call"
+    if some and right(lambda case: got[case.id][:, ::-1], some[:3]):
+        return "the elements come back in reverse order"
+    return _left_out(judgement, some)
+
+
+def _left_out(judgement: Judgement, some: Sequence[Case]) -> str:
+    """Which elements are never updated, where the others are right."""
+    failing: dict[int, set[int]] = {}
+    for case in some:
+        got, excess = judgement.got[case.id], judgement.excess[case.id]
+        wrong = np.flatnonzero((excess > 1).any(axis=0))
+        if not (got[:, wrong] == case.theta0[wrong]).all():
+            return ""
+        failing.setdefault(len(case.theta0), set()).update(wrong.tolist())
+
+    def elements(which: Callable[[int], int]) -> bool:
+        """Whether the failing elements of each length n are all from ``which(n)`` on, or none."""
+        whole = all(bad in (set(), set(range(which(n), n))) for n, bad in failing.items())
+        return whole and all(bad or which(n) == n for n, bad in failing.items() if n >= 24)
+
+    def tail(width: int) -> Callable[[int], int]:
+        return lambda n: n - n % width
+
+    for width in (2, 4, 8, 16, 32, 64):
+        if elements(tail(width)):
+            most = ", ".join(f"{n % width} of {n}" for n, bad in failing.items() if bad)
+            return (
+                f"the last elements of a length not divisible by {width} are never updated: {most}"
+            )
+    if elements(lambda n: n - 1):
+        return "the last element is never updated"
+    if all(bad == {0} for n, bad in failing.items() if n > 1):
+        return "the first element is never updated"
+    start = min((min(bad) for bad in failing.values() if bad), default=0)
+    if start and elements(lambda n: min(start, n)):
+        return f"elements beyond the first {start} are never updated"
+    return ""
+
+
+def _decimals(judgement: Judgement, some: Sequence[Case]) -> str:
+    """Whether all parameters are decimal numbers of few places."""
+    rows = np.concatenate([judgement.got[case.id].ravel() for case in some] or [np.zeros(0)])
+    rows, dtype = rows[np.isfinite(rows)], numpy_dtype(judgement.right.dtype)
+    for places in range(1, 7):
+        rounded = np.round(rows, places).astype(dtype).astype(np.float64)
+        if np.any(rows) and np.array_equal(rounded, rows, equal_nan=True):
+            return f"θ is rounded to {places} decimals"
+    return ""
+
+
+def _special(judgement: Judgement, bad: Sequence[Case]) -> Fault:
+    """What is wrong with a program that is right on ordinary inputs."""
+    rule = judgement.right.rule
+    for case in bad:
+        got, excess = judgement.got[case.id], judgement.excess[case.id]
+        wrong = excess > 1
+        if np.any(wrong & ~np.isnan(got)) and "NotFinite" in case.flags:
+            what = "a NaN" if case.id == "nan" else "an infinite"
+            if np.all(~wrong | np.isfinite(got)):
+                said = f"{what} gradient is swallowed: θ stays finite where it must become NaN"
+                return Fault(said, "special values", rule, "broken")
+        if np.any(wrong & np.isnan(got)):
+            if "NotFinite" in case.flags:
+                what = "a NaN" if case.id == "nan" else "an infinite gradient"
+                said = f"{what} in one element spreads to other elements"
+            else:
+                said = f"NaN where the rule is finite (input {case.id})"
+            return Fault(said, "special values", rule, "broken")
+    ids = ", ".join(case.id for case in bad)
+    said = f"right on ordinary inputs, outside the enclosure on special ones: {ids}"
+    return Fault(said, "special values", rule, "imprecise")
+
+
+def _nearest(rule: Rule, dtype: str, batches: Sequence[Batch], got: Trajectories) -> Fault:
+    """The rule that comes nearest, where none explains."""
+
+    def share(fault: Fault) -> float:
+        inside = total = 0
+        for batch in batches:
+            rows = np.concatenate([got[case.id] for case in batch.cases], axis=1)
+            made = fault.steps(batch.theta0, batch.grads, batch.segments, dtype)
+            for row, (theta, _) in zip(rows, made, strict=True):
+                excess = theta.excess(row)
+                inside, total = inside + int(np.sum(excess <= 1)), total + row.size
+        return inside / max(total, 1)
+
+    claimed = Fault("the claimed rule", "unknown", rule)
+    known = [Fault(*neighbour) for neighbour in neighbours(rule)]
+    best = max([claimed, *known], key=share)
+    percent, least = 100 * share(best), 100 * share(claimed)
+    said = "another rule than any known here; the nearest is "
+    if best is claimed:
+        said += f"the claimed one, with {least:.0f} % of the numbers inside its enclosure"
+    else:
+        said += (
+            f'"{best.sentence}", with {percent:.0f} % of the numbers inside its enclosure '
+            f"({least:.0f} % inside that of the claimed rule)"
+        )
+    return replace(best, sentence=said, axis="unknown", rule=rule)
