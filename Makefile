@@ -13,7 +13,7 @@ MATHJAX := $(BUILD)/static/mathjax/tex-svg-full.js
 JB_OUT := $(BUILD)/jupyter-book
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks jupyter-book clean
+.PHONY: help book test lint notebooks vectors jupyter-book clean
 
 help: ## Print this text
 	@echo 'make TARGET, where TARGET is one of'
@@ -34,6 +34,9 @@ lint: .venv/ready ## Check style and types only
 
 notebooks: .venv/ready ## Run every notebook from a fresh kernel and store its outputs
 	.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+
+vectors: .venv/ready ## Compute the published test vectors anew
+	.venv/bin/python -m rmsprop_ref.vectors
 
 jupyter-book: .venv-jupyter-book/ready $(MATHJAX) ## Build the same pages with Jupyter Book 1, from the stored outputs
 	.venv-jupyter-book/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output $(JB_OUT) -W -n --keep-going
