@@ -15,7 +15,7 @@ import pytest
 import sympy
 from rules import RULES
 
-from rmsprop_ref import Rule, init, step
+from rmsprop_ref import Rule, check, init, step
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.adapters.program import Program, ProgramError
 
@@ -540,3 +540,21 @@ def test_the_page_shows_a_real_request_and_its_answer(recorder, example):
     with Program(example, timeout=30) as program:
         np.testing.assert_array_equal(program.make(rule)(theta, grads), trajectory)
     np.testing.assert_array_equal(reference(theta, grads, rule), trajectory)
+
+
+@pytest.mark.parametrize("suffix", ["py", "mjs", "c"])
+def test_twenty_lines_are_enough(suffix, tmp_path):
+    source = ROOT / "examples" / f"twenty_lines.{suffix}"
+    tool = {"py": sys.executable, "mjs": shutil.which("node"), "c": shutil.which("cc")}[suffix]
+    if tool is None:
+        pytest.skip(f"nothing here runs {source.name}")
+    command = [tool, str(source)]
+    if suffix == "c":
+        command = [str(tmp_path / "twenty_lines")]
+        subprocess.run([tool, "-std=c99", "-o", command[0], str(source), "-lm"], check=True)
+    rule = Rule(lr=0.01, beta=0.9, eps_out=1e-8)
+    with Program(command) as program:
+        report = check(program.make(rule), rule, "float64")
+    assert report.verdict == "proven", str(report)
+    code = source.read_text("utf-8").rstrip().splitlines()
+    assert len(code) <= 36

@@ -6,6 +6,9 @@ import json
 import re
 from pathlib import Path
 
+from rmsprop_ref.course.mutants import MUTANTS
+from rmsprop_ref.oracle.suite import published
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
@@ -31,3 +34,9 @@ def test_its_links_lead_somewhere():
     targets = re.findall(r"\]\(([^)#]+)\)", README.read_text("utf-8"))
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_its_numbers_are_those_of_the_package():
+    text = README.read_text("utf-8")
+    assert f"{len(MUTANTS)} faulty" in text
+    assert f"# {len(list(published()))} cases" in text

@@ -121,6 +121,7 @@ class Report:
             lines.append(f"  computes  {short(self.computes)}")
         if self.ok:
             lines.append(f"  inputs    {len(self.cases)}, all inside the enclosure")
+            lines.append(f"  reading   {self.reading}")
             if self.worst is not None:
                 worst = self.worst
                 ratio = worst.error / worst.allowed if worst.allowed else 0.0
@@ -133,7 +134,10 @@ class Report:
             if bad:
                 named = ", ".join(bad[:5]) + (", …" if len(bad) > 5 else "")
                 lines.append(f"  inputs    {len(bad)} of {len(self.cases)} fail: {named}")
-            for name, point in (("first", self.first), ("worst", self.worst)):
+            places = {"first": self.first, "worst": self.worst}
+            if self.first == self.worst:
+                places = {"worst": self.worst}
+            for name, point in places.items():
                 if point is not None:
                     where = f"step {point.step}, element {point.element}"
                     lines += [
@@ -142,7 +146,7 @@ class Report:
                         f"            expected {point.expected!r}",
                         f"            error    {point.error:.3g}, allowed {point.allowed:.3g}",
                     ]
-        notes = [f"{r.case}: {r.note}" for r in self.cases if r.note and r.verdict in PASSING]
+        notes = [f"{r.case}: {r.note}" for r in self.cases if r.note and self.ok]
         lines += [f"  {'special' if i == 0 else '':9} {note}" for i, note in enumerate(notes)]
         return "\n".join(lines)
 

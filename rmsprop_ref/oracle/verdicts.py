@@ -12,10 +12,7 @@ import numpy as np
 from rmsprop_ref.adapters import Broken, Unsupported
 from rmsprop_ref.oracle.balls import Floats
 from rmsprop_ref.oracle.diagnosis import diagnosed
-from rmsprop_ref.oracle.enclosures import (
-    check_rule,
-    format_name,
-)
+from rmsprop_ref.oracle.enclosures import check_rule, format_name
 from rmsprop_ref.oracle.inputs import Case, cases
 from rmsprop_ref.oracle.judgement import Expected, Judgement, Trajectories, expected
 from rmsprop_ref.oracle.report import CaseResult, Report, SuiteReport
@@ -108,14 +105,23 @@ def check_suite(
     rows: list[tuple[str, str, Report | str]] = []
     for (name, rule), dtype in _progress([(r, d) for r in rules.items() for d in named]):
         check_rule(rule)
-        try:
-            rows.append((name, dtype, check(make(rule), rule, dtype, timeout=timeout)))
-        except Unsupported as error:
-            rows.append((name, dtype, str(error)))
-        except Exception as error:
-            said = f"make raised {type(error).__name__}: {error}"
-            rows.append((name, dtype, Report("broken", said, rule, dtype, axis="interface")))
+        rows.append((name, dtype, _supported(make, rule, dtype, timeout)))
     return SuiteReport(tuple(rows))
+
+
+def _supported(make: Callable[[Rule], Run], rule: Rule, dtype: str, timeout: float) -> Report | str:
+    """The report on what ``make`` makes of a rule, or why it makes nothing."""
+    try:
+        run = make(rule)
+    except Unsupported as error:
+        return str(error)
+    except Exception as error:
+        said = f"make raised {type(error).__name__}: {error}"
+        return Report("broken", said, rule, dtype, axis="interface")
+    try:
+        return check(run, rule, dtype, timeout=timeout)
+    except Unsupported as error:
+        return str(error)
 
 
 def _progress(items: list[Any]) -> Iterator[Any]:
