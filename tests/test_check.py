@@ -61,8 +61,8 @@ def test_a_loop_by_hand_is_proven(dtype):
     assert 1 / 4 < ratio <= 1
 
 
-@pytest.mark.parametrize("name", ["plain", "beta-0.999", "centered", "graves", "everything"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["plain", "graves", "everything"])
+@pytest.mark.parametrize("seed", range(2))
 def test_an_honest_order_passes(name, seed):
     rule = RULES[name]
     for dtype in ("float16", "bfloat16", "float32", "float64"):
@@ -76,13 +76,17 @@ def test_an_honest_order_passes(name, seed):
         assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("name", ["plain", "bias-correction", "centered", "nesterov", "l2"])
-def test_the_reference_passes_under_every_number_system(name):
+@pytest.mark.parametrize("name", ["plain", "bias-correction", "everything"])
+def test_the_reference_passes_under_jax(name):
     rule = RULES[name]
     with jax.enable_x64(True):
         for dtype in ("float32", "float64"):
-            report = check(reference(rule, jnp, jnp.asarray), rule, dtype)
+            report = check(reference(rule, jnp, jnp.asarray), rule, dtype, timeout=60)
             assert report.ok, str(report)
+
+
+def test_the_reference_passes_under_dask():
+    rule = RULES["everything"]  # its schedule keeps it short
 
     def in_dask(theta, grads):
         theta = da.from_array(theta)
@@ -91,7 +95,7 @@ def test_the_reference_passes_under_every_number_system(name):
             theta, state = dask.persist(*step(theta, da.from_array(grad), state, rule, da))
             yield theta
 
-    report = check(in_dask, rule, "float32")
+    report = check(in_dask, rule, "float32", timeout=60)
     assert report.verdict == "exact", str(report)
 
 
@@ -185,6 +189,29 @@ def test_hyper_parameters_in_a_narrower_format(dtype, number, words):
     rule = Rule(lr=0.01, beta=0.99, eps_out=0.0)
     report = check(reference(Rule(lr=lr, beta=beta, eps_out=0.0)), rule, dtype)
     assert (report.verdict, report.diagnosis) == ("imprecise", words)
+
+
+@pytest.mark.parametrize(
+    ("other", "claimed", "words"),
+    [
+        (Rule(beta=0.97), PLAIN, "β is 0.97, not 0.9"),
+        (Rule(lr=0.0123), PLAIN, "the learning rate is 0.0123, not 0.01"),
+        (Rule(eps_out=3e-7), PLAIN, "ε outside the root is 3e-07, not 1e-08"),
+        (Rule(eps_in=2e-5), Rule(eps_in=1e-7), "ε inside the root is 2e-05, not 1e-07"),
+        (Rule(momentum=0.8), Rule(momentum=0.9), "momentum is 0.8, not 0.9"),
+        (Rule(weight_decay=0.03), Rule(weight_decay=0.01), "weight decay is 0.03, not 0.01"),
+        (
+            Rule(momentum=0.8, nesterov=True),
+            Rule(momentum=0.9, nesterov=True),
+            "momentum is 0.8, not 0.9",
+        ),
+    ],
+)
+def test_any_value_of_a_hyper_parameter_is_found(other, claimed, words):
+    for dtype in ("float32", "float64"):
+        report = check(reference(other), claimed, dtype)
+        assert (report.verdict, report.diagnosis) == ("wrong rule", words)
+        assert report.computes == other
 
 
 def test_an_unknown_rule_is_compared_with_the_nearest():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from rmsprop_ref.oracle.enclosures import numpy_dtype
 from rmsprop_ref.oracle.faults import Fault, catalogue, coarser, neighbours, pairs, reset
 from rmsprop_ref.oracle.inputs import Case
 from rmsprop_ref.oracle.judgement import Batch, Judgement, Trajectories, batches
+from rmsprop_ref.reference import init, step
 from rmsprop_ref.rule import Rule
 
 # The inputs of the first look at a fault: most faults differ from the program there.
@@ -42,6 +44,7 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
         if first is not None and first.step > max(len(case.grads) for case in usual[:1]):
             yield from (reset(rule, first.step, early) for early in (False, True))
         yield from catalogue(rule, dtype)
+        yield from _fitted(judgement, usual)
         yield from pairs(rule)
 
     for fault in candidates():
@@ -56,6 +59,74 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
             said = f"NaN where the rule is finite (input {case.id})"
             return Fault(said, "special values", rule, "broken")
     return _nearest(rule, dtype, screen or rest, got)
+
+
+# Hyper-parameters that may have any other value: how a report calls them, the input that shows them
+# best, and whether their distance from 1 is what varies.
+_FREE = {
+    "lr": ("the learning rate", "from-zero", False),
+    "beta": ("β", "from-zero", True),
+    "eps_out": ("ε outside the root", "root-near-epsilon", False),
+    "eps_in": ("ε inside the root", "average-near-epsilon", False),
+    "momentum": ("momentum", "from-zero", True),
+    "weight_decay": ("weight decay", "large-parameters", False),
+}
+
+
+def _fitted(judgement: Judgement, usual: Sequence[Case]) -> Iterator[Fault]:
+    """The rule with one hyper-parameter as the trajectories have it, to a few decimals."""
+    rule, by_id = judgement.right.rule, {case.id: case for case in usual}
+    for name, (words, shown_by, from_one) in _FREE.items():
+        claimed = getattr(rule, name)
+        if shown_by not in by_id or isinstance(claimed, tuple) or (claimed == 0 and "eps" in name):
+            continue
+
+        def value(p: float, from_one: bool = from_one) -> float:
+            return float(1 - 10**p if from_one else 10**p)
+
+        between = (-7.0, -0.01) if from_one else (-12.0, 2.0)
+        found = _best(judgement, by_id[shown_by], name, value, between)
+        if found is None:
+            continue
+        for digits in range(1, 6):
+            share = float(f"{10**found:.{digits}g}")
+            near = round(1 - share, 12) if from_one else share
+            if near not in (claimed, 0):
+                said = f"{words} is {near:g}, not {claimed:g}"
+                fields: dict[str, Any] = {name: near}
+                yield Fault(said, name, replace(rule, **fields))
+
+
+def _best(
+    judgement: Judgement,
+    case: Case,
+    name: str,
+    value: Callable[[float], float],
+    between: tuple[float, float],
+) -> float | None:
+    """The p for which the rule with ``value(p)`` comes nearest; None if none comes near."""
+    rule, got = judgement.right.rule, judgement.got[case.id]
+    moved = got - case.theta0
+
+    def distance(p: float) -> float:
+        theta = case.theta0
+        fields: dict[str, Any] = {name: value(p)}
+        other = replace(rule, **fields)
+        state, rows = init(theta, other), np.empty(got.shape)
+        with np.errstate(all="ignore"):
+            for t, grad in enumerate(case.grads):
+                theta, state = step(theta, grad, state, other)
+                rows[t] = theta
+            off = np.abs(rows - got) / np.abs(moved)
+        known = off[np.isfinite(off)]
+        return float(np.median(known)) if known.size else np.inf
+
+    low, high = between
+    for _ in range(7):  # a grid, then a finer one about its best point
+        grid = np.linspace(low, high, 29)
+        i = int(np.argmin([distance(p) for p in grid]))
+        low, high = grid[max(i - 1, 0)], grid[min(i + 1, 28)]
+    return float(grid[i]) if distance(grid[i]) < 0.01 else None
 
 
 def _used(fault: Fault, inputs: Sequence[Batch], got: Trajectories, dtype: str) -> float | None:

@@ -20,6 +20,7 @@ from rmsprop_ref.constant import FORMATS, Constant, _nearest
 from rmsprop_ref.oracle import others
 from rmsprop_ref.oracle.balls import Ball, Balls, Floats
 from rmsprop_ref.oracle.enclosures import BINARY64, DECIMAL, Reading, needs, steps
+from rmsprop_ref.oracle.inputs import LONG
 from rmsprop_ref.reference import step as reference_step
 from rmsprop_ref.rule import Rule
 
@@ -330,6 +331,11 @@ def _misread(rule: Rule) -> Iterator[Fault]:
             "lr",
             scaled("lr", Fraction(factor)),
         )
+    if not isinstance(rule.lr, tuple):
+        for words, power in (("1/√t", 0.5), ("1/t", 1.0)):
+            falling = tuple(rule.lr / t**power for t in range(1, LONG + 1))
+            other = replace(rule, lr=falling)
+            yield Fault(f"the learning rate falls as {words}", "lr", other)
     if rule.weight_decay:
         yield as_other(
             "weight decay has the wrong sign", "weight_decay", scaled("weight_decay", Fraction(-1))

@@ -195,7 +195,8 @@ def _report(
     bad = [case.id for case in judged if np.any(judgement.excess[case.id] > 1)]
     shown = [case for case in bad if case in ordinary] or bad
     common |= {"worst": judgement.worst(shown), "first": judgement.first(shown)}
-    found = diagnosed(judgement, judged, shown) if bad else None
+    unrepeatable = any(case in broken for case in got)
+    found = diagnosed(judgement, judged, shown) if bad and not unrepeatable else None
     if broken:
         case_id, sentence = next(iter(broken.items()))
         others = f", and on {len(broken) - 1} more" if len(broken) > 1 else ""
