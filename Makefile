@@ -13,7 +13,7 @@ MATHJAX := $(BUILD)/static/mathjax/tex-svg-full.js
 JB_OUT := $(BUILD)/jupyter-book
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks vectors jupyter-book clean
+.PHONY: help book test lint notebooks vectors kill-matrix bench jupyter-book clean
 
 help: ## Print this text
 	@echo 'make TARGET, where TARGET is one of'
@@ -37,6 +37,13 @@ notebooks: .venv/ready ## Run every notebook from a fresh kernel and store its o
 
 vectors: .venv/ready ## Compute the published test vectors anew
 	.venv/bin/python -m rmsprop_ref.vectors
+
+kill-matrix: .venv/ready ## Run the faulty implementations through the oracle and the published tests
+	.venv/bin/python book/kill_matrix.py
+
+bench: .venv/ready ## Measure what the oracle costs, and hold it to its bounds
+	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	.venv/bin/python -m pytest benchmarks -q --benchmark-sort=name --benchmark-columns=min,median,rounds
 
 jupyter-book: .venv-jupyter-book/ready $(MATHJAX) ## Build the same pages with Jupyter Book 1, from the stored outputs
 	.venv-jupyter-book/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output $(JB_OUT) -W -n --keep-going

@@ -214,6 +214,42 @@ def test_any_value_of_a_hyper_parameter_is_found(other, claimed, words):
         assert report.computes == other
 
 
+def test_one_hyper_parameter_in_float32_is_named():
+    other = Rule(lr=float(np.float32(0.01)))
+    report = check(reference(other), PLAIN, "float64")
+    assert (report.verdict, report.diagnosis) == (
+        "imprecise",
+        "the learning rate is rounded to float32",
+    )
+
+
+def test_what_hardly_anything_is_known_of_explains_nothing():
+    """A cap on v shows itself only where float16 overflows: no reason to say float16."""
+
+    def capped(theta0, grads):
+        theta, v = theta0, np.zeros_like(theta0)
+        for g in grads:
+            v = np.minimum(0.9 * v + 0.1 * g * g, theta0.dtype.type(1e6))
+            theta = theta - 0.01 * g / (np.sqrt(v) + 1e-8)
+            yield theta
+
+    report = check(capped, PLAIN)
+    assert (report.verdict, report.axis) == ("wrong rule", "unknown")
+    assert "the nearest is the claimed one, with 9" in report.diagnosis
+
+
+def test_one_array_for_all_rows_is_seen_beside_another_fault():
+    def run(theta0, grads):
+        theta, v, out = theta0.copy(), np.zeros_like(theta0), []
+        for g in grads:
+            v = 0.9 * v + 0.1 * g * g
+            theta -= 0.01 * g / np.sqrt(v + 1e-8)
+            out.append(theta)
+        return out
+
+    assert check(run, PLAIN).diagnosis.startswith("every row is the last one")
+
+
 def test_an_unknown_rule_is_compared_with_the_nearest():
     report = check(lambda x, g: mine(x, g, after=lambda theta: np.sin(theta)), PLAIN)
     assert report.verdict == "wrong rule"

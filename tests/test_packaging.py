@@ -25,7 +25,7 @@ CONDA_NAMES = {
     "ml-dtypes": "ml_dtypes",
 }
 # Optional for everybody, so in no environment that is made for somebody.
-NOT_IN_CONDA = {"torch"}
+NOT_IN_CONDA = {"bench", "torch"}
 
 
 def read(name: str) -> str:

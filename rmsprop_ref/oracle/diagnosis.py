@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,10 +33,12 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
     screen = batches(case for case in usual if case.id in _SCREEN)
     rest = batches(usual)
 
+    failing = {case.id: judgement.excess[case.id] > 1 for case in usual}
+
     def explains(fault: Fault, least: float = 0.0) -> bool:
-        if _used(fault, screen, got, dtype) is None:
+        if _used(fault, screen, got, failing, dtype) is None:
             return False
-        most = _used(fault, rest, got, dtype)
+        most = _used(fault, rest, got, failing, dtype)
         return most is not None and most >= least
 
     def candidates() -> Iterator[Fault]:
@@ -58,7 +60,8 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
         if np.any(np.isnan(got[case.id]) & (judgement.excess[case.id] > 1)):
             said = f"NaN where the rule is finite (input {case.id})"
             return Fault(said, "special values", rule, "broken")
-    return _nearest(rule, dtype, screen or rest, got)
+    short = [batch for batch in rest if len(batch.grads) <= 100]  # the others take long
+    return _nearest(rule, dtype, short or rest, got)
 
 
 # Hyper-parameters that may have any other value: how a report calls them, the input that shows them
@@ -129,38 +132,43 @@ def _best(
     return float(grid[i]) if distance(grid[i]) < 0.01 else None
 
 
-def _used(fault: Fault, inputs: Sequence[Batch], got: Trajectories, dtype: str) -> float | None:
+def _used(
+    fault: Fault,
+    inputs: Sequence[Batch],
+    got: Trajectories,
+    failing: Mapping[str, Any],
+    dtype: str,
+) -> float | None:
     """How much of the fault's enclosures is used, at most 1; None where something is outside.
 
-    And None where hardly anything is determined.
+    And None where hardly anything is determined of the numbers that need an explanation.
     """
     determined, total, most = 0, 0, 0.0
     for batch in inputs:
         rows = np.concatenate([got[case.id] for case in batch.cases], axis=1)
+        wrong = np.concatenate([failing[case.id] for case in batch.cases], axis=1)
         made = fault.steps(batch.theta0, batch.grads, batch.segments, dtype)
-        for row, (theta, _) in zip(rows, made, strict=True):
+        for row, bad, (theta, _) in zip(rows, wrong, made, strict=True):
             excess = theta.excess(row)
-            known = excess[~np.isnan(excess)]
-            most = max(most, float(known.max(initial=0.0)))
+            known = ~np.isnan(excess)
+            most = max(most, float(excess[known].max(initial=0.0)))
             if most > 1:
                 return None
-            determined += known.size
-        total += rows.size
+            determined += int((known & bad).sum())
+        total += int(wrong.sum())
     return most if 8 * determined >= total else None
 
 
 def _visible(judgement: Judgement, usual: Sequence[Case]) -> str:
     """What the trajectories themselves show, or nothing."""
-    got, excess = judgement.got, judgement.excess
+    got = judgement.got
     some = [case for case in usual if len(case.grads) > 1 and len(case.theta0)]
 
     def right(rows: Callable[[Case], Floats], among: Sequence[Case]) -> bool:
         return Judgement(judgement.right, {case.id: rows(case) for case in among}).passes
 
-    if some and all(
-        (got[case.id] == got[case.id][-1]).all() and not np.any(excess[case.id][-1] > 1)
-        for case in some
-    ):
+    moving = [case for case in some if (got[case.id][-1] != case.theta0).any()]
+    if moving and all((got[case.id] == got[case.id][-1]).all() for case in some):
         return "every row is the last one: one array was appended again and again, not copies"
     if len(some) > 1:
         first, same = some[0], [c for c in some if c.grads.shape == some[0].grads.shape]
@@ -255,13 +263,14 @@ def _nearest(rule: Rule, dtype: str, batches: Sequence[Batch], got: Trajectories
     claimed = Fault("the claimed rule", "unknown", rule)
     known = [Fault(*neighbour) for neighbour in neighbours(rule)]
     best = max([claimed, *known], key=share)
-    percent, least = 100 * share(best), 100 * share(claimed)
+    percent, least = (int(100 * share(x)) for x in (best, claimed))
     said = "another rule than any known here; the nearest is "
-    if best is claimed:
-        said += f"the claimed one, with {least:.0f} % of the numbers inside its enclosure"
+    if percent < least + 5:
+        best = claimed
+        said += f"the claimed one, with {least} % of the numbers inside its enclosure"
     else:
         said += (
-            f'"{best.sentence}", with {percent:.0f} % of the numbers inside its enclosure '
-            f"({least:.0f} % inside that of the claimed rule)"
+            f'"{best.sentence}", with {percent} % of the numbers inside its enclosure '
+            f"({least} % inside that of the claimed rule)"
         )
     return replace(best, sentence=said, axis="unknown", rule=rule)

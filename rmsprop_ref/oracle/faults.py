@@ -303,8 +303,6 @@ def _misread(rule: Rule) -> Iterator[Fault]:
         )
         if mu < 1:
             yield as_other("the learning rate is divided by 1-μ", "lr", scaled("lr", 1 / (1 - mu)))
-    if 0 < beta < 1:
-        yield as_other("the learning rate is multiplied by 1-β", "lr", scaled("lr", 1 - beta))
     if rule.eps_in:
         yield as_other(
             "ε is subtracted under the root, not added",
@@ -331,6 +329,8 @@ def _misread(rule: Rule) -> Iterator[Fault]:
             "lr",
             scaled("lr", Fraction(factor)),
         )
+    if 0 < beta < 1:
+        yield as_other("the learning rate is multiplied by 1-β", "lr", scaled("lr", 1 - beta))
     if not isinstance(rule.lr, tuple):
         for words, power in (("1/√t", 0.5), ("1/t", 1.0)):
             falling = tuple(rule.lr / t**power for t in range(1, LONG + 1))
@@ -510,6 +510,17 @@ def reset(rule: Rule, first: int, early: bool) -> Fault:
     )
 
 
+# What a report calls the hyper-parameters.
+_SPOKEN = {
+    "lr": "the learning rate",
+    "beta": "β",
+    "eps_in": "ε inside the root",
+    "eps_out": "ε outside the root",
+    "momentum": "momentum",
+    "weight_decay": "weight decay",
+}
+
+
 def _imprecise(rule: Rule, dtype: str) -> Iterator[Fault]:
     """The right rule with coefficients from worse arithmetic."""
     bits = FORMATS[dtype][0]
@@ -535,13 +546,24 @@ def _imprecise(rule: Rule, dtype: str) -> Iterator[Fault]:
         if rule.bias_correction:
             yield imprecise(f"1-β^t is formed in {name}", slack=power)
             yield imprecise(f"1-β and 1-β^t are formed in {name}", complement=late, slack=power)
-        if name != dtype:
-            yield imprecise(
-                f"the hyper-parameters are rounded to {name}",
-                number=all_rounded,
-                complement=late,
-                slack=power,
-            )
+        if name == dtype:
+            continue
+        yield imprecise(
+            f"the hyper-parameters are rounded to {name}",
+            number=all_rounded,
+            complement=late,
+            slack=power,
+        )
+        for field, words in _SPOKEN.items():
+            if not getattr(rule, field):
+                continue
+
+            def one_rounded(
+                which: str, x: Fraction, field: str = field, rounded: Any = rounded
+            ) -> Fraction:
+                return Fraction(rounded(x)) if which == field else x
+
+            yield imprecise(f"{words} is rounded to {name}", number=one_rounded)
 
 
 def coarser(rule: Rule, dtype: str) -> Iterator[Fault]:
