@@ -270,13 +270,13 @@ def _scales(draw: _Draw) -> Made:
 
 @_family("EpsilonPlace", line=ROOT)
 def _root_near_epsilon(draw: _Draw) -> Made:
-    """√v ≈ ε: where ε outside the root matters."""
+    """Where √v ≈ ε, ε outside the root matters."""
     return np.zeros(24), draw.floats(draw.steps, 24, low=-4, high=4, center=draw.eps)
 
 
 @_family("EpsilonPlace", line=ROOT)
 def _average_near_epsilon(draw: _Draw) -> Made:
-    """V ≈ ε: where ε inside the root matters."""
+    """Where v ≈ ε, ε inside the root matters."""
     center = math.sqrt(draw.eps)
     return np.zeros(24), draw.floats(draw.steps, 24, low=-4, high=4, center=center)
 

@@ -154,21 +154,16 @@ def cube_root(a: Any, xp: Any, *_: Any) -> Any:
     return Ball(DoubleDouble.of(mid) if xp.wide else mid, rad, xp)
 
 
-def _corrections(state: State, h: Any) -> tuple[Any, Any]:
-    """1-β^t, and m before the step: what a wrong correction needs."""
-    return 1 - h.beta ** (state.t + 1), state.m
-
-
 def root_corrected(a: Any, xp: Any, state: State, h: Any, g: Any) -> Any:
     """√v/(1-β^t), of a = v/(1-β^t)."""
-    share, _ = _corrections(state, h)
+    share = 1 - h.beta ** (state.t + 1)
     return xp.sqrt(a * share) / share
 
 
 def mean_uncorrected(a: Any, xp: Any, state: State, h: Any, g: Any) -> Any:
     """√(v/(1-β^t) - m²), of the same with m corrected."""
-    share, m = _corrections(state, h)
-    m = h.beta * m + (1 - h.beta) * g
+    share = 1 - h.beta ** (state.t + 1)
+    m = h.beta * state.m + (1 - h.beta) * g
     v = h.beta * state.v + (1 - h.beta) * (g * g)
     return xp.sqrt(v / share - m * m + h.eps_in)
 
@@ -187,7 +182,7 @@ def correction_stored(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> 
 
 
 def centered_numerator(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> tuple[Any, State]:
-    """G - m is divided, not g."""
+    """What is divided is g - m, not g."""
     h = rule.constants(state.t + 1)
     _, new = reference_step(theta, g, state, rule, xp)
     d = xp.sqrt(new.v - new.m * new.m + h.eps_in) + h.eps_out
