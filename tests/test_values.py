@@ -455,7 +455,7 @@ SCHEDULE = Rule(lr=[0.1])
 ERRORS = [
     (TypeError, r"rule is 0.1: expected a Rule", (0.1, ONE, TWO)),
     (TypeError, r"is a symbol", (Rule(lr=sympy.Symbol("eta", positive=True)), ONE, TWO)),
-    (TypeError, r"theta0 is of list: expected an array \(n,\) of float16 or", (Rule(), [1.0], TWO)),
+    (TypeError, r"theta0 is of int64: expected an array \(n,\) of float16 or", (Rule(), [1], TWO)),
     (TypeError, r"theta0 is of int64: expected", (Rule(), ONE.astype(int), TWO)),
     (TypeError, r"grads is of complex128: expected an array \(T, n\)", (Rule(), ONE, TWO * 1j)),
     (ValueError, r"theta0 has shape \(\): expected \(n,\)", (Rule(), 1.0, TWO)),

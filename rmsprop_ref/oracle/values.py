@@ -373,6 +373,7 @@ def _slots(rule: Rule) -> list[str]:
 
 def _checked(rule: Rule, theta0: Any, grads: Any, digits: int) -> tuple[Any, Any]:
     """θ_0 and the gradients in float64, where every format is exact, or an error."""
+    theta0, grads = (np.asarray(x) if isinstance(x, list) else x for x in (theta0, grads))
     for name, x, shape in (("theta0", theta0, "(n,)"), ("grads", grads, "(T, n)")):
         if dtype_name(x) not in FORMATS:
             kind = dtype_name(x) or type(x).__name__
