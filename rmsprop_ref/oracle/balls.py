@@ -30,7 +30,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,6 @@ from rmsprop_ref.constant import FORMATS, Constant
 from rmsprop_ref.oracle.double_double import DoubleDouble
 
 Floats = NDArray[np.float64]
-Mid = TypeVar("Mid", Floats, DoubleDouble)
 
 # The bounds below are to first order in u; a result may be rounded twice, by way of a wider format;
 # midpoints and radii are themselves rounded. All of that is less than these shares of u, and of the

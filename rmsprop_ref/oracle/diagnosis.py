@@ -10,7 +10,7 @@ import numpy as np
 
 from rmsprop_ref.oracle.balls import Floats
 from rmsprop_ref.oracle.enclosures import numpy_dtype
-from rmsprop_ref.oracle.faults import Fault, catalogue, coarser, neighbours, pairs, reset
+from rmsprop_ref.oracle.faults import SPOKEN, Fault, catalogue, coarser, neighbours, pairs, reset
 from rmsprop_ref.oracle.inputs import Case
 from rmsprop_ref.oracle.judgement import Batch, Judgement, Trajectories, batches
 from rmsprop_ref.reference import init, step
@@ -64,22 +64,22 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
     return _nearest(rule, dtype, short or rest, got)
 
 
-# Hyper-parameters that may have any other value: how a report calls them, the input that shows them
-# best, and whether their distance from 1 is what varies.
+# Hyper-parameters that may have any other value: the input that shows them best, and whether their
+# distance from 1 is what varies.
 _FREE = {
-    "lr": ("the learning rate", "from-zero", False),
-    "beta": ("β", "from-zero", True),
-    "eps_out": ("ε outside the root", "root-near-epsilon", False),
-    "eps_in": ("ε inside the root", "average-near-epsilon", False),
-    "momentum": ("momentum", "from-zero", True),
-    "weight_decay": ("weight decay", "large-parameters", False),
+    "lr": ("from-zero", False),
+    "beta": ("from-zero", True),
+    "eps_out": ("root-near-epsilon", False),
+    "eps_in": ("average-near-epsilon", False),
+    "momentum": ("from-zero", True),
+    "weight_decay": ("large-parameters", False),
 }
 
 
 def _fitted(judgement: Judgement, usual: Sequence[Case]) -> Iterator[Fault]:
     """The rule with one hyper-parameter as the trajectories have it, to a few decimals."""
     rule, by_id = judgement.right.rule, {case.id: case for case in usual}
-    for name, (words, shown_by, from_one) in _FREE.items():
+    for name, (shown_by, from_one) in _FREE.items():
         claimed = getattr(rule, name)
         if shown_by not in by_id or isinstance(claimed, tuple) or (claimed == 0 and "eps" in name):
             continue
@@ -95,7 +95,7 @@ def _fitted(judgement: Judgement, usual: Sequence[Case]) -> Iterator[Fault]:
             share = float(f"{10**found:.{digits}g}")
             near = round(1 - share, 12) if from_one else share
             if near not in (claimed, 0):
-                said = f"{words} is {near:g}, not {claimed:g}"
+                said = f"{SPOKEN[name]} is {near:g}, not {claimed:g}"
                 fields: dict[str, Any] = {name: near}
                 yield Fault(said, name, replace(rule, **fields))
 

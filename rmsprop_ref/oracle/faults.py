@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
@@ -24,7 +24,6 @@ from rmsprop_ref.oracle.inputs import LONG
 from rmsprop_ref.reference import step as reference_step
 from rmsprop_ref.rule import Rule
 
-Segments = Sequence[slice]
 Number = Callable[[str, Fraction], Fraction]
 
 
@@ -64,12 +63,14 @@ class Fault:
     complement: Callable[[Fraction], Fraction] | None = None
     slack: float = 0.0
     grads: Callable[[Floats], Floats] | None = None
-    step: Callable[[Segments], others.Step] | None = None
+    step: Callable[[others.Segments], others.Step] | None = None
     count: Callable[[int], int] = int
     coarse: str | None = None
     signed_root: bool = False
 
-    def steps(self, theta0: Floats, grads: Floats, segments: Segments, dtype: str) -> Iterator[Any]:
+    def steps(
+        self, theta0: Floats, grads: Floats, segments: others.Segments, dtype: str
+    ) -> Iterator[Any]:
         """θ and the state after each step, as balls, for inputs side by side."""
         if self.grads is not None:
             grads = np.concatenate([self.grads(grads[:, s]) for s in segments], axis=1)
@@ -364,11 +365,10 @@ def _other_formulas(rule: Rule) -> Iterator[Fault]:
     yield root("the root is missing: g is divided by v", lambda a, xp, *_: a)
     yield root("a root too many: g is divided by √√v", lambda a, xp, *_: xp.sqrt(xp.sqrt(a)))
     yield root("v is used before it is updated with the new gradient", others.stale_root)
+    yield root("the cube root is taken", others.cube_root)
     if rule.centered:
         yield root("m² is added under the root, not subtracted", others.plus_root)
         yield root("m is subtracted under the root, not m²", others.unsquared_root)
-    yield root("the cube root is taken", others.cube_root)
-    if rule.centered:
         for words, step in (
             (
                 "the mean is subtracted from the gradient that is divided, too",
@@ -386,8 +386,8 @@ def _other_formulas(rule: Rule) -> Iterator[Fault]:
     yield fault("it is gradient descent: nothing divides g", "optimiser", others.descent)
     yield fault("it is sign descent", "optimiser", others.sign_descent)
     if rule.beta < 1 and not rule.eps_floor:
-        yield fault("it is Adam", "optimiser", others.adam)
-        yield fault("it is Adam without bias correction", "optimiser", others.adam_uncorrected)
+        yield fault("it is Adam", "optimiser", others.adam(True))
+        yield fault("it is Adam without bias correction", "optimiser", others.adam(False))
         for eps, scaled in itertools.product((None, Constant(1e-6)), (True, False)):
             yield fault("it is Adadelta", "optimiser", others.adadelta(eps, scaled))
         yield fault("it is AdaMax: the largest |g| of late divides", "optimiser", others.adamax)
@@ -475,7 +475,7 @@ def _memory(rule: Rule) -> Iterator[Fault]:
     """Elements that are left out, or that share what each should have for itself."""
 
     def fault(
-        sentence: str, step: Callable[[Segments], others.Step], axis: str = "memory"
+        sentence: str, step: Callable[[others.Segments], others.Step], axis: str = "memory"
     ) -> Fault:
         return Fault(sentence, axis, rule, step=step, verdict="broken")
 
@@ -511,7 +511,7 @@ def reset(rule: Rule, first: int, early: bool) -> Fault:
 
 
 # What a report calls the hyper-parameters.
-_SPOKEN = {
+SPOKEN = {
     "lr": "the learning rate",
     "beta": "β",
     "eps_in": "ε inside the root",
@@ -523,47 +523,41 @@ _SPOKEN = {
 
 def _imprecise(rule: Rule, dtype: str) -> Iterator[Fault]:
     """The right rule with coefficients from worse arithmetic."""
-    bits = FORMATS[dtype][0]
     for name in ("float32", "float16", "bfloat16"):
-        if FORMATS[name][0] > bits:
-            continue
-        u = 2.0 ** -FORMATS[name][0]
+        if FORMATS[name][0] <= FORMATS[dtype][0]:
+            yield from _coefficients_in(name, rule, dtype)
 
-        def rounded(x: Fraction, name: str = name) -> Fraction:
-            return Fraction(_nearest(x.numerator, x.denominator, name))
 
-        def all_rounded(_: str, x: Fraction, rounded: Any = rounded) -> Fraction:
-            return Fraction(rounded(x))
+def _coefficients_in(name: str, rule: Rule, dtype: str) -> Iterator[Fault]:
+    """The right rule with coefficients formed in one format, no wider than the program's."""
 
-        def late(beta: Fraction, rounded: Any = rounded) -> Fraction:
-            return Fraction(rounded(1 - rounded(beta)))
+    def rounded(x: Fraction) -> Fraction:
+        return Fraction(_nearest(x.numerator, x.denominator, name))
 
-        def imprecise(sentence: str, **fields: Any) -> Fault:
-            return Fault(sentence, "arithmetic", rule, "imprecise", **fields)
+    def late(beta: Fraction) -> Fraction:
+        return rounded(1 - rounded(beta))
 
-        power = 2 * u if rule.bias_correction else 0.0
-        yield imprecise(f"1-β is formed in {name}", complement=late)
-        if rule.bias_correction:
-            yield imprecise(f"1-β^t is formed in {name}", slack=power)
-            yield imprecise(f"1-β and 1-β^t are formed in {name}", complement=late, slack=power)
-        if name == dtype:
-            continue
+    def only(field: str) -> Number:
+        return lambda which, x: rounded(x) if which == field else x
+
+    def imprecise(sentence: str, **fields: Any) -> Fault:
+        return Fault(sentence, "arithmetic", rule, "imprecise", **fields)
+
+    slack = 2 * 2.0 ** -FORMATS[name][0] if rule.bias_correction else 0.0
+    yield imprecise(f"1-β is formed in {name}", complement=late)
+    if rule.bias_correction:
+        yield imprecise(f"1-β^t is formed in {name}", slack=slack)
+        yield imprecise(f"1-β and 1-β^t are formed in {name}", complement=late, slack=slack)
+    if name != dtype:
         yield imprecise(
             f"the hyper-parameters are rounded to {name}",
-            number=all_rounded,
+            number=lambda _, x: rounded(x),
             complement=late,
-            slack=power,
+            slack=slack,
         )
-        for field, words in _SPOKEN.items():
-            if not getattr(rule, field):
-                continue
-
-            def one_rounded(
-                which: str, x: Fraction, field: str = field, rounded: Any = rounded
-            ) -> Fraction:
-                return Fraction(rounded(x)) if which == field else x
-
-            yield imprecise(f"{words} is rounded to {name}", number=one_rounded)
+        for field, words in SPOKEN.items():
+            if getattr(rule, field):
+                yield imprecise(f"{words} is rounded to {name}", number=only(field))
 
 
 def coarser(rule: Rule, dtype: str) -> Iterator[Fault]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class Expected:
             self._balls[where] = system.stack(balls, batch.theta0.shape)
         return self._balls[where]
 
-    @property
+    @cached_property
     def bits(self) -> dict[str, Floats]:
         """The reference's own trajectories in NumPy."""
         found: dict[str, Floats] = {}
@@ -138,8 +138,10 @@ class Judgement:
         for i, batch in enumerate(self.right.batches):
             if until_one_fails and any(np.any(excess > 1) for excess in found.values()):
                 break
-            rows = np.full(batch.grads.shape, np.nan)
             known = [case.id in self.got for case in batch.cases]
+            if not any(known):
+                continue
+            rows = np.full(batch.grads.shape, np.nan)
             for (case, part), here in zip(batch.split(rows), known, strict=True):
                 if here:
                     part[:] = self.got[case.id]

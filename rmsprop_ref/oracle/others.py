@@ -43,26 +43,20 @@ def sign_descent(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> tuple
     return theta - h.lr * (g / abs(g)), state._replace(t=state.t + 1)
 
 
-def adam(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> tuple[Any, State]:
-    """Adam (Kingma & Ba 2015, algorithm 1)."""
-    t = state.t + 1
-    h = rule.constants(t)
-    beta1 = h.momentum if rule.momentum else _BETA1
-    m = (1 - beta1) * g if state.t == 0 else beta1 * state.m + (1 - beta1) * g
-    v = h.beta * state.v + (1 - h.beta) * (g * g)
-    d = xp.sqrt(v / (1 - h.beta**t) + h.eps_in) + h.eps_out
-    return theta - h.lr * (m / (1 - beta1**t)) / d, state._replace(t=t, v=v, m=m)
+def adam(corrected: bool) -> Step:
+    """Adam (Kingma & Ba 2015, algorithm 1), with its correction of both averages, or without."""
 
+    def step(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> tuple[Any, State]:
+        t = state.t + 1
+        h = rule.constants(t)
+        beta1 = h.momentum if rule.momentum else _BETA1
+        m = (1 - beta1) * g if state.t == 0 else beta1 * state.m + (1 - beta1) * g
+        v = h.beta * state.v + (1 - h.beta) * (g * g)
+        mean, a = (m / (1 - beta1**t), v / (1 - h.beta**t)) if corrected else (m, v)
+        d = xp.sqrt(a + h.eps_in) + h.eps_out
+        return theta - h.lr * mean / d, state._replace(t=t, v=v, m=m)
 
-def adam_uncorrected(theta: Any, g: Any, state: State, rule: Rule, xp: Any) -> tuple[Any, State]:
-    """Adam's two averages, without its correction of their start."""
-    t = state.t + 1
-    h = rule.constants(t)
-    beta1 = h.momentum if rule.momentum else _BETA1
-    m = (1 - beta1) * g if state.t == 0 else beta1 * state.m + (1 - beta1) * g
-    v = h.beta * state.v + (1 - h.beta) * (g * g)
-    d = xp.sqrt(v + h.eps_in) + h.eps_out
-    return theta - h.lr * m / d, state._replace(t=t, v=v, m=m)
+    return step
 
 
 def adadelta(eps: Constant | None, scaled: bool) -> Step:

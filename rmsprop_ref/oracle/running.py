@@ -163,7 +163,7 @@ def _array(x: Any, dtype: str) -> Any:
             kept = array.astype(numpy_dtype(dtype))
         if np.array_equal(kept.astype(np.float64), array, equal_nan=True):
             return kept
-        off = array[kept.astype(np.float64) != array].flat[0]
+        off = array[(kept.astype(np.float64) != array) & ~np.isnan(array)].flat[0]
         raise Broken(f"it returned {float(off)!r}, which is no {dtype}")
     raise Broken(f"it returned {dtype_name(array)} for {dtype} input")
 
