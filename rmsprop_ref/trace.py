@@ -53,7 +53,8 @@ class Line(NamedTuple):
     name : str
         What is assigned, ``x1``, ``x2``, …: each once.
     op : str
-        ``+ - * /``, ``sqrt``, ``max``; between hyper-parameters also ``**``.
+        ``+ - * /``, ``sqrt``, ``max``; between hyper-parameters also ``**``. An Arithmetic adds
+        ``neg`` and ``fma``.
     operands : tuple of str and Constant
         Names of inputs or of earlier lines; exact numbers, not yet rounded.
     """
@@ -87,7 +88,7 @@ class Program:
         Hyper-parameters that are free go in as Constants, so that they too round once.
         """
         functions = {"sqrt": xp.sqrt, "max": lambda x, floor: maximum(x, floor, xp)}
-        functions |= _OPERATORS
+        functions |= _OPERATORS | {"fma": getattr(xp, "fma", None), "neg": operator.neg}
         known = dict(inputs)
         for name, op, operands in self.lines:
             known[name] = functions[op](*(known[x] if isinstance(x, str) else x for x in operands))
@@ -164,6 +165,8 @@ def _formula(
     written = [x if isinstance(x, str) else json.dumps(x.like(0.0)) for x in operands]
     if op == "sqrt":
         return f"{sqrt}({written[0]})"
+    if op in ("fma", "neg"):
+        return f"{op}({', '.join(written)})"
     return larger.format(*written) if op == "max" else f" {op} ".join(written)
 
 

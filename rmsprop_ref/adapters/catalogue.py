@@ -1,0 +1,114 @@
+"""Which libraries can be put before the oracle, how each is run, and what it needs.
+
+An adapter is the few lines that run a library with *its own* arguments. Which arguments those are
+for a given Rule, its dialect says: so an adapter tests both.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rmsprop_ref.adapters import Unsupported
+from rmsprop_ref.dialects import DIALECTS, Dialect
+from rmsprop_ref.rule import Rule
+
+Run = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A library, or one path through it, as implementations under test.
+
+    Attributes
+    ----------
+    name : str
+        What it is called here, ``"pytorch-foreach"``.
+    dialect_name : str
+        The dialect whose arguments it takes, ``"pytorch"``.
+    function : str
+        ``"module:function"`` below ``rmsprop_ref.adapters.libraries``. The function is a generator
+        ``function(theta0, grads, **arguments)`` of the parameters after each step; its arguments
+        are the library's own, with a learning rate that may be a schedule.
+    environment : str
+        The environment of the atlas in which the library is installed.
+    needs : str
+        What ``pip install`` (or ``npm install``) is to be given.
+    dtypes : tuple of str
+        The dtypes in which the library computes.
+    options : dict
+        What chooses the path, beside the arguments of the dialect.
+    """
+
+    name: str
+    dialect_name: str
+    function: str
+    environment: str
+    needs: str
+    dtypes: tuple[str, ...] = ("float32",)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect whose arguments it takes."""
+        return DIALECTS[self.dialect_name]
+
+    def make(self, rule: Rule) -> Run:
+        """The library with the arguments that compute ``rule``, as an implementation under test.
+
+        Raises
+        ------
+        Unsupported
+            When the library cannot compute the rule, or is not installed: with what installs it.
+        """
+        return self.run(self.dialect.arguments(rule))
+
+    def run(self, arguments: Mapping[str, Any]) -> Run:
+        """The library with its own arguments, as an implementation under test.
+
+        Raises
+        ------
+        Unsupported
+            When the library is not installed: with what installs it.
+        """
+        module, _, name = self.function.partition(":")
+        try:
+            function = getattr(
+                importlib.import_module(f"rmsprop_ref.adapters.libraries.{module}"), name
+            )
+        except ImportError as error:
+            raise Unsupported(
+                f"{self.dialect.library} is not here ({error}): {self.needs} installs it"
+            ) from error
+
+        def run(theta0: Any, grads: Any) -> Iterator[Any]:
+            if theta0.dtype.name not in self.dtypes:
+                legal = ", ".join(self.dtypes)
+                raise Unsupported(f"{self.name} computes in {legal}, not in {theta0.dtype.name}")
+            yield from function(theta0, grads, **arguments, **self.options)
+
+        return run
+
+
+def rate(lr: Any, t: int) -> float:
+    """The learning rate of step ``t``, from 0: of a schedule, or the only one there is."""
+    return float(lr[t]) if isinstance(lr, (tuple, list)) else float(lr)
+
+
+_TORCH = "pip install torch==2.13.0"
+_HALVES = ("float16", "bfloat16")
+_ALL = (*_HALVES, "float32", "float64")
+
+_LISTED = [
+    # In PyTorch, and on top of it
+    Adapter("pytorch", "pytorch", "torch:rmsprop", "torch", _TORCH, _ALL, {"foreach": False}),
+    Adapter(
+        "pytorch-foreach", "pytorch", "torch:rmsprop", "torch", _TORCH, _ALL, {"foreach": True}
+    ),
+    # In JAX, and in other array libraries of Python
+    # In TensorFlow and Keras
+    # Programs that answer JSON lines
+]
+ADAPTERS = {adapter.name: adapter for adapter in _LISTED}
