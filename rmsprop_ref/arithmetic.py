@@ -293,7 +293,7 @@ def _product(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 def _sum_to_odd(a: Any, b: Any) -> Any:
-    """The sum in float64, rounded to odd: where it is inexact, the neighbour whose last bit is 1."""
+    """The sum in float64, rounded to odd: if inexact, the neighbour whose last bit is 1."""
     s, error = (numpy.asarray(part, numpy.float64) for part in _sum(a, b))
     even = (s.view(numpy.int64) & 1) == 0
     towards = numpy.nextafter(s, numpy.copysign(numpy.inf, error))
