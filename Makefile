@@ -13,7 +13,7 @@ MATHJAX := $(BUILD)/static/mathjax/tex-svg-full.js
 JB_OUT := $(BUILD)/jupyter-book
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks vectors kill-matrix bench jupyter-book clean
+.PHONY: help book test lint notebooks vectors kill-matrix atlas bench jupyter-book clean
 
 help: ## Print this text
 	@echo 'make TARGET, where TARGET is one of'
@@ -41,6 +41,9 @@ vectors: .venv/ready ## Compute the published test vectors anew
 kill-matrix: .venv/ready ## Run the faulty implementations through the oracle and the published tests
 	.venv/bin/python book/kill_matrix.py
 
+atlas: .venv/ready ## Run the real libraries through the oracle, each in an environment of its own: an hour, 8 GB
+	.venv/bin/python book/atlas.py --long $(ADAPTERS)
+
 bench: .venv/ready ## Measure what the oracle costs, and hold it to its bounds
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	.venv/bin/python -m pytest benchmarks -q --benchmark-sort=name --benchmark-columns=min,median,rounds
@@ -50,7 +53,7 @@ jupyter-book: .venv-jupyter-book/ready $(MATHJAX) ## Build the same pages with J
 	$(call say-where,$(JB_OUT)/_build/html/book/index.html)
 
 clean: ## Remove the environments, the site and the caches
-	rm -rf .venv .venv-jupyter-book $(BUILD) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .atlas .venv .venv-jupyter-book $(BUILD) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml constraints.txt

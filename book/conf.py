@@ -30,7 +30,7 @@ extensions = [
     "sphinxcontrib.bibtex",
 ]
 external_toc_path = "book/_toc.yml"
-include_patterns = ["book/*.md", "notebooks/*.ipynb"]
+include_patterns = ["book/*.md", "book/atlas/*.md", "notebooks/*.ipynb"]
 
 # `make book` executes the notebooks (nb_execution_mode=cache); otherwise stored outputs are shown.
 nb_execution_mode = "off"

@@ -14,7 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from rmsprop_ref import Rule, reference, trace
 
-PAGE = "book/explore"
+# The pages that have scripts and styles of their own.
+FILES = {"book/explore": ("explore.js", "explore.css"), "book/atlas": ("atlas.js", "atlas.css")}
 
 
 class StepFunction(SphinxDirective):
@@ -35,10 +36,11 @@ class StepFunction(SphinxDirective):
 
 
 def add_script(app: Sphinx, pagename: str, *_: Any) -> None:
-    """Give the page of the explorable, and no other, its script and style."""
-    if pagename == PAGE:
-        app.add_js_file("explore.js", loading_method="defer")
-        app.add_css_file("explore.css")
+    """Give a page its own script and style, and no other page."""
+    if pagename in FILES:
+        script, style = FILES[pagename]
+        app.add_js_file(script, loading_method="defer")
+        app.add_css_file(style)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

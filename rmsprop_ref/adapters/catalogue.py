@@ -55,6 +55,11 @@ class Adapter:
         """The dialect whose arguments it takes."""
         return DIALECTS[self.dialect_name]
 
+    @property
+    def is_program(self) -> bool:
+        """Whether it is a process of its own, which reads all gradients at once."""
+        return self.function.startswith("program:")
+
     def make(self, rule: Rule) -> Run:
         """The library with the arguments that compute ``rule``, as an implementation under test.
 
@@ -98,8 +103,44 @@ def rate(lr: Any, t: int) -> float:
 
 
 _TORCH = "pip install torch==2.13.0"
+_TENSORFLOW = "pip install tensorflow-cpu==2.21.0"
+_TF_KERAS = f"{_TENSORFLOW} tf-keras==2.21.0"
+_SONNET = f"{_TENSORFLOW} dm-sonnet==2.0.2 dm-tree==0.1.10 tabulate==0.10.0"
+_PADDLE = "pip install paddlepaddle==3.3.1"
 _HALVES = ("float16", "bfloat16")
 _ALL = (*_HALVES, "float32", "float64")
+
+_THREE = ("float16", "float32", "float64")
+_PROGRAMS = [
+    (
+        "tfjs",
+        "npm install @tensorflow/tfjs-core@4.22.0 @tensorflow/tfjs-backend-cpu@4.22.0",
+        ("float32",),
+        ("tfjs",),
+    ),
+    ("tfjs", "npm install convnetjs@0.3.0", ("float64",), ("convnetjs",)),
+    (
+        "chainer",
+        "pip install --no-build-isolation chainer==7.8.1 numpy==1.23.5",
+        _THREE,
+        ("chainer", "chainer-graves"),
+    ),
+    ("mxnet", "pip install mxnet==1.9.1 numpy==1.23.5", ("float32",), ("mxnet",)),
+    (
+        "mxnet",
+        "pip install mxnet==1.9.1 numpy==1.23.5",
+        _THREE,
+        ("mxnet-update", "mxnet-alex-update"),
+    ),
+]
+
+_ON_TORCH = [
+    ("timm", "timm==1.0.31", _ALL),
+    ("stable-baselines3", "stable_baselines3==2.9.2", _ALL),
+    ("fastai", "fastai==2.8.12", _ALL),
+    ("bitsandbytes", "bitsandbytes==0.50.2", (*_HALVES, "float32")),
+    ("torchopt", "torchopt==0.7.3", _ALL),
+]
 
 _LISTED = [
     # In PyTorch, and on top of it
@@ -107,8 +148,64 @@ _LISTED = [
     Adapter(
         "pytorch-foreach", "pytorch", "torch:rmsprop", "torch", _TORCH, _ALL, {"foreach": True}
     ),
+    Adapter("pytorch-compiled", "pytorch", "torch:compiled", "torch", _TORCH, _ALL),
+    *(
+        Adapter(
+            name,
+            name.replace("-", "_"),
+            f"{name.replace('-', '_')}:rmsprop",
+            "torch",
+            f"{_TORCH} {package}",
+            dtypes,
+        )
+        for name, package, dtypes in _ON_TORCH
+    ),
     # In JAX, and in other array libraries of Python
     # In TensorFlow and Keras
+    Adapter("tf1", "tf1", "tensorflow:rmsprop", "tensorflow", _TENSORFLOW, _ALL),
+    Adapter("tf-op", "tensorflow_op", "tensorflow:op", "tensorflow", _TENSORFLOW, _ALL),
+    Adapter(
+        "tf-op-jit",
+        "tensorflow_op",
+        "tensorflow:op",
+        "tensorflow",
+        _TENSORFLOW,
+        _ALL,
+        {"jit": True},
+    ),
+    Adapter("keras-legacy", "keras_legacy", "tf_keras:legacy", "tensorflow", _TF_KERAS, _ALL),
+    Adapter("keras-2.11", "keras2_11", "tf_keras:rmsprop", "tensorflow", _TF_KERAS, _ALL),
+    *(
+        Adapter(
+            f"keras-3-{backend}",
+            "keras3",
+            "keras:rmsprop",
+            backend,
+            f"pip install keras==3.15.1 {package}",
+            _ALL,
+            {"backend": backend},
+        )
+        for backend, package in (
+            ("tensorflow", "tensorflow-cpu==2.21.0"),
+            ("jax", "jax==0.10.2"),
+            ("torch", "torch==2.13.0"),
+        )
+    ),
+    Adapter("sonnet-2", "sonnet2", "tensorflow:sonnet", "tensorflow", _SONNET, _ALL),
+    Adapter("paddle", "paddle", "paddle:rmsprop", "paddle", _PADDLE, _ALL),
     # Programs that answer JSON lines
+    *(
+        Adapter(
+            name,
+            name.replace("-", "_"),
+            "program:rmsprop",
+            environment,
+            needs,
+            dtypes,
+            {"environment": environment, "optimiser": name.replace("-", "_")},
+        )
+        for environment, needs, dtypes, names in _PROGRAMS
+        for name in names
+    ),
 ]
 ADAPTERS = {adapter.name: adapter for adapter in _LISTED}

@@ -18,7 +18,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from fractions import Fraction
 from typing import Any
@@ -124,14 +124,23 @@ be started: no executable 'no-such-program'
             When the rule holds symbols or fractions, which the protocol cannot carry.
         """
         names = [field.name for field in fields(rule)]
-        written = {name: _written(name, getattr(rule, name)) for name in names}
+        return self._bound({"rule": {name: _written(name, getattr(rule, name)) for name in names}})
 
+    def with_arguments(self, arguments: Mapping[str, Any]) -> Callable[[Any, Any], Any]:
+        """The program as a run with its library's own arguments: what ``make`` is for a Rule.
+
+        The request has ``"arguments"``, any object of JSON, in the place of ``"rule"``. No program
+        has to know such requests: those of the atlas do.
+        """
+        return self._bound({"arguments": dict(arguments)})
+
+    def _bound(self, what: dict[str, Any]) -> Callable[[Any, Any], Any]:
         def run(theta0: Any, grads: Any) -> Any:
-            return self._run(written, numpy.asarray(theta0), numpy.asarray(grads))
+            return self._run(what, numpy.asarray(theta0), numpy.asarray(grads))
 
         return run
 
-    def _run(self, rule: dict[str, Any], theta0: Any, grads: Any) -> Any:
+    def _run(self, what: dict[str, Any], theta0: Any, grads: Any) -> Any:
         dtype = dtype_name(theta0)
         if dtype not in FORMATS or grads.dtype != theta0.dtype:
             raise ValueError(
@@ -148,7 +157,7 @@ be started: no executable 'no-such-program'
             "protocol": PROTOCOL,
             "id": self._asked,
             "dtype": dtype,
-            "rule": rule,
+            **what,
             "theta0": [_hex(x) for x in theta0.tolist()],
             "grads": [[_hex(x) for x in row] for row in grads.tolist()],
         }

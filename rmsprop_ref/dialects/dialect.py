@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -15,22 +16,29 @@ from rmsprop_ref.rule import Rule
 
 # What an argument of a library stands for, wherever a library has an argument of that name.
 _MEANING: dict[str, Callable[[Rule], Any]] = {
-    **dict.fromkeys(("lr", "learning_rate", "eta", "step_size", "step_rate"), lambda r: r.lr),
+    **dict.fromkeys(
+        ("lr", "learning_rate", "learningRate", "eta", "step_size", "step_rate"), lambda r: r.lr
+    ),
     **dict.fromkeys(
         ("alpha", "rho", "decay", "gamma", "gamma1", "beta2", "beta"), lambda r: r.beta
     ),
     **dict.fromkeys(("decay_rate", "rms_decay", "rmsDecay", "sqr_mom", "ro"), lambda r: r.beta),
-    **dict.fromkeys(("eps", "epsilon", "delta"), lambda r: r.eps_in or r.eps_out),
-    **dict.fromkeys(("momentum", "mu", "mom", "gamma2"), lambda r: r.momentum),
+    **dict.fromkeys(("stepSize", "base_lr", "gimel"), lambda r: r.lr),
+    "aleph": lambda r: r.beta,
+    **dict.fromkeys(("eps", "epsilon", "delta", "daleth"), lambda r: r.eps_in or r.eps_out),
+    **dict.fromkeys(("momentum", "mu", "mom", "gamma2", "beta1", "beth"), lambda r: r.momentum),
     **dict.fromkeys(("centered", "centred"), lambda r: r.centered),
     **dict.fromkeys(
-        ("initial_scale", "initial_mean", "initialMean", "ms"),
+        ("initial_scale", "initial_mean", "initialMean", "ms", "mean_squares"),
         lambda r: r.v0 if isinstance(r.v0, float) else 0.0,
     ),
-    **dict.fromkeys(("weight_decay", "weightDecay", "wd", "penalty"), lambda r: r.weight_decay),
+    **dict.fromkeys(
+        ("weight_decay", "weightDecay", "wd", "l2_decay", "penalty"), lambda r: r.weight_decay
+    ),
+    **dict.fromkeys(("wc", "l2reg", "weight_decay_factor"), lambda r: r.weight_decay),
     "nesterov": lambda r: r.nesterov,
     "bias_correction": lambda r: r.bias_correction,
-    "max_scaling": lambda r: 1 / r.eps_floor if r.eps_floor else 1e5,
+    "max_scaling": lambda r: 1 / r.eps_floor if r.eps_floor else math.inf,
 }
 
 
@@ -102,6 +110,10 @@ class Dialect:
         In which it is written.
     not_expressible : tuple of str
         What it can do that no Rule says, and why.
+    false_friends : tuple of str
+        Arguments whose names mean something else in other libraries. The inverse leaves them out.
+    means : dict
+        Arguments whose names mean another field of the Rule elsewhere, to the one they mean here.
     """
 
     name: str
@@ -115,6 +127,8 @@ class Dialect:
     claims: tuple[Claim, ...] = ()
     language: str = "Python"
     not_expressible: tuple[str, ...] = ()
+    false_friends: tuple[str, ...] = ()
+    means: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
@@ -147,6 +161,13 @@ class Dialect:
         made = self.function(**bound.arguments)
         rule, arithmetic = made if isinstance(made, tuple) else (made, self.arithmetic)
         return Setting(rule, arithmetic, dict(bound.arguments), self)
+
+    @property
+    def required(self) -> dict[str, Any]:
+        """Usual values for the arguments that have no default: η = 0.01, β = 0.9, ε = 1e-7, …."""
+        usual = Rule(lr=0.01, beta=0.9, eps_in=1e-7)
+        parameters = self.signature.parameters.values()
+        return {p.name: _MEANING[p.name](usual) for p in parameters if p.default is p.empty}
 
     def arguments(self, rule: Rule) -> dict[str, Any]:
         """The library's arguments that compute ``rule``: the inverse of calling it.
@@ -188,8 +209,10 @@ class Dialect:
 
     def _near(self, rule: Rule) -> Iterator[tuple[dict[str, Any], Setting]]:
         """Settings with the numbers of ``rule``, one for each position of the library's flags."""
-        parameters = self.signature.parameters.values()
+        signature = self.signature.parameters.values()
+        parameters = [p for p in signature if p.name not in self.false_friends]
         numbers = {p.name: _MEANING[p.name](rule) for p in parameters if p.name in _MEANING}
+        numbers |= {name: getattr(rule, meant) for name, meant in self.means.items()}
         flags = {
             p.name: (p.default, not p.default)
             for p in parameters

@@ -15,8 +15,17 @@ Symbols without an index are the values before the step (``theta`` is θ at t-1)
 gradient there, and ``theta_t``, ``v_t``, ``m_t``, ``b_t`` are the values after it.
 """
 
+from rmsprop_ref.symbolic.conversions import (
+    CONVERSIONS,
+    correction_as_schedule,
+    decay_in_units,
+    epsilon_across_the_root,
+    learning_rate_in_the_buffer,
+    loaded_start,
+    same,
+)
 from rmsprop_ref.symbolic.theorems import (
-    THEOREMS,
+    RMSPROP,
     ProofError,
     Theorem,
     adagrad,
@@ -35,19 +44,27 @@ from rmsprop_ref.symbolic.theorems import (
 )
 from rmsprop_ref.symbolic.update import equations, latex, symbolized
 
+THEOREMS = (*RMSPROP, *CONVERSIONS)
+
 __all__ = [
     "THEOREMS",
     "ProofError",
     "Theorem",
     "adagrad",
     "adam",
+    "correction_as_schedule",
+    "decay_in_units",
     "early_displacement",
     "epsilon_and_the_cycle",
+    "epsilon_across_the_root",
     "equations",
     "first_steps",
     "half_life",
     "latex",
+    "learning_rate_in_the_buffer",
+    "loaded_start",
     "mean_age",
+    "same",
     "scale_invariance",
     "sign_descent",
     "symbolized",

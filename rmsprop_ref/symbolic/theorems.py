@@ -533,7 +533,7 @@ def epsilon_and_the_cycle() -> Theorem:
     )
 
 
-THEOREMS: tuple[Callable[[], Theorem], ...] = (
+RMSPROP: tuple[Callable[[], Theorem], ...] = (
     unrolled_average,
     half_life,
     mean_age,
