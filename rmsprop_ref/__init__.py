@@ -10,9 +10,21 @@ from rmsprop_ref.rule import Rule, State
 
 __version__ = "0.1.0"
 
-# The oracle loads when it is first used.
-_ORACLE = ("Report", "SuiteReport", "Unsupported", "check", "check_suite", "enclosure", "exact")
-__all__ = ["Rule", "State", "init", "step", *_ORACLE]
+# The oracle and the dialects load when they are first used.
+_ORACLE = (
+    "Identification",
+    "Recording",
+    "Report",
+    "SuiteReport",
+    "Unsupported",
+    "check",
+    "check_suite",
+    "enclosure",
+    "exact",
+    "identify",
+)
+_TRANSLATION = ("Translation", "translate")
+__all__ = ["Rule", "State", "init", "step", *_ORACLE, *_TRANSLATION]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,8 +32,12 @@ def __getattr__(name: str) -> Any:
         from rmsprop_ref import oracle
 
         return getattr(oracle, name)
+    if name in _TRANSLATION:
+        from rmsprop_ref.dialects import translation
+
+        return getattr(translation, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_ORACLE])
+    return sorted([*globals(), *_ORACLE, *_TRANSLATION])

@@ -146,7 +146,8 @@ class Arithmetic:
         if self.numbers == "exact" or name == "v0":
             return exact
         if self.numbers == "float64":
-            return float(exact)
+            # Beside bfloat16, which is not NumPy's own, a Python float would widen the array.
+            return exact if like.dtype.name == "bfloat16" else float(exact)
         # A float32 beside an array of float64 is widened when the two meet; 1-β is formed before.
         wide = self.numbers == "float32" and like.dtype == numpy.float64
         return exact.like(numpy.float32(0) if wide else like)
@@ -268,9 +269,12 @@ def fma(x: Any, y: Any, z: Any) -> Any:
     unless the product of two float64 overflows or its error is subnormal; there, and for NaN and
     infinities, it is x*y + z.
     """
-    dtype = numpy.result_type(x, y, z)
+    dtype = numpy.result_type(*(a for a in (x, y, z) if hasattr(a, "dtype")))
+    # A hyper-parameter rounds to the dtype of the arrays that it meets.
+    numbers = (a.like(dtype.type(0)) if isinstance(a, Constant) else a for a in (x, y, z))
+    x, y, z = (numpy.asarray(a, dtype) for a in numbers)
     if dtype != numpy.float64:
-        x, y, z = (numpy.asarray(a, numpy.float64) for a in (x, y, z))
+        x, y, z = (a.astype(numpy.float64) for a in (x, y, z))
         return _sum_to_odd(x * y, z).astype(dtype)  # the product of two float32 is exact here
     plain = x * y + z
     high, low = _product(x, y)

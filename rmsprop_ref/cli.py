@@ -1,4 +1,4 @@
-"""The command ``rmsprop-ref``: check an implementation, list the inputs, write the test vectors.
+"""The command ``rmsprop-ref``: check an implementation, identify it, translate between libraries.
 
 It exits with 0 for a pass, 1 for a failure, 2 for a question that makes no sense.
 """
@@ -25,7 +25,9 @@ from typing import Any, NoReturn
 from rmsprop_ref import __version__
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.adapters.program import Program, ProgramError
-from rmsprop_ref.oracle import FLAGS, RULES, cases, check, check_suite
+from rmsprop_ref.dialects import DIALECTS
+from rmsprop_ref.dialects.translation import translate
+from rmsprop_ref.oracle import FLAGS, RULES, Recording, cases, check, check_suite, identify
 from rmsprop_ref.oracle.enclosures import format_name, numpy_dtype
 from rmsprop_ref.oracle.report import short
 from rmsprop_ref.oracle.running import Run
@@ -113,6 +115,32 @@ def _check_suite(make: Callable[[Rule], Run], options: argparse.Namespace) -> in
     return 0 if suite.ok else 1
 
 
+def _identify(options: argparse.Namespace) -> int:
+    if (options.target is None) == (options.cmd is None):
+        raise _Misuse("name what to identify: a recording, module:run, or a program with --cmd")
+    if options.rule is not None and options.cmd is None:
+        raise _Misuse("--rule is what a program is asked for: leave it out without --cmd")
+    named: dict[str, Any] = {"timeout": _patience(options), **(options.given or {})}
+    if options.dtype is not None:
+        named["dtype"] = options.dtype[0]
+    try:
+        if options.cmd is None and (":" not in options.target or Path(options.target).is_file()):
+            if options.dtype is not None:
+                raise _Misuse("a recording says its own dtype: leave out --dtype")
+            found = identify(Recording.read(options.target), **named)
+        else:
+            with _implementation(options) as make, _stdout_to_stderr():
+                found = identify(make(options.rule or Rule()), **named)
+    except OSError as error:
+        raise _Misuse(f"cannot read {options.target}: {error.strerror or error}") from None
+    except (ImportError, TypeError, ValueError) as error:
+        raise _Misuse(str(error)) from None
+    except Unsupported as error:
+        raise _Misuse(f"the program does not support what it was asked for: {error}") from None
+    print(found.to_json() if options.json else found)
+    return 0 if found.ok else 1
+
+
 def _cases(options: argparse.Namespace) -> int:
     rule = options.rule or Rule()
     for i, dtype in enumerate(options.dtype or ["float32"]):
@@ -130,9 +158,7 @@ def _cases(options: argparse.Namespace) -> int:
                 shape = " × ".join(map(str, x.grads.shape))
                 table.append((x.id, shape, x.line, ", ".join(x.flags)))
             print("\n" * (i > 0) + f"{short(rule)}, {dtype}: {len(found)} inputs\n")
-            widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-            for row in table:
-                print("  ".join(map(str.ljust, row, widths)).rstrip())
+            _print_table(table)
     return 0
 
 
@@ -157,6 +183,42 @@ def _export(options: argparse.Namespace) -> int:
         raise _Misuse(f"cannot write to {directory}: {error.strerror or error}") from None
     print(f"{count} file{'s' * (count != 1)} in {directory}")
     return 0
+
+
+def _translate(options: argparse.Namespace) -> int:
+    try:
+        given: dict[str, Any] = {}
+        for pair in options.arguments:
+            name, equals, value = pair.partition("=")
+            if not equals or name in given:
+                raise ValueError(f"{pair!r} is {'given twice' if equals else 'no name=value'}")
+            if value == "None":
+                given[name] = None
+            else:
+                given[name] = json.loads(value) if value.startswith("[") else _value(value)
+        found = translate(options.source, options.target, **given)
+    except (TypeError, ValueError) as error:
+        raise _Misuse(str(error)) from None
+    except Unsupported as error:
+        raise _Misuse(f"{options.source}, as given, is no Rule: {error}") from None
+    print(found.to_json() if options.json else found)
+    return 0 if found.ok else 1
+
+
+def _dialects(options: argparse.Namespace) -> int:
+    rows = sorted((x.name, x.library, x.version, x.status) for x in DIALECTS.values())
+    heading = ("name", "library", "version", "status")
+    if options.json:
+        print(json.dumps([dict(zip(heading, row, strict=True)) for row in rows]))
+    else:
+        _print_table([heading, *rows])
+    return 0
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
 # The implementation
@@ -308,6 +370,41 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(action=_check)
 
     command = commands.add_parser(
+        "identify",
+        help="find the rule that a recording, or an implementation, computes",
+        description="Find the rule that a recording, or an implementation, computes, and its "
+        "hyper-parameters. Exit status: 0 for an RMSProp, 1 for anything else.",
+        epilog="Example: rmsprop-ref identify recording.json --given lr=0.01",
+    )
+    command.add_argument(
+        "target",
+        nargs="?",
+        metavar="FILE or module:run",
+        help="a recording: JSON with theta0, grads, trajectory and dtype; or what to import",
+    )
+    command.add_argument("--cmd", metavar="COMMAND", help="a program that answers in JSON lines")
+    command.add_argument(
+        "--given",
+        type=_given,
+        help="what is known: lr=0.01,beta=0.9, or JSON, or @FILE with JSON",
+    )
+    command.add_argument(
+        "--rule", type=_rule, help="what a program is asked for; by default the plain rule"
+    )
+    command.add_argument(
+        "--dtype", type=_dtypes, help="in which format an implementation is probed"
+    )
+    command.add_argument("--json", action="store_true", help="JSON")
+    command.add_argument(
+        "--timeout",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="for each call of an implementation (default 10)",
+    )
+    command.set_defaults(action=_identify, suite=False)
+
+    command = commands.add_parser(
         "cases",
         parents=[asked],
         help="list the inputs that test a rule",
@@ -322,6 +419,33 @@ def _parser() -> argparse.ArgumentParser:
         default=_cases,
         help="list the mistakes instead: what they are, and where users met them",
     )
+
+    command = commands.add_parser(
+        "translate",
+        help="translate one library's arguments into another's",
+        description="Translate one library's arguments into another's, and say whether the two "
+        "then compute the same. Exit status: 0 if they do, if on a condition; 1 if they do not.",
+        epilog="Example: rmsprop-ref translate keras3 pytorch learning_rate=0.001 rho=0.9",
+    )
+    command.add_argument("source", help="one of rmsprop-ref dialects")
+    command.add_argument("target", help="another")
+    command.add_argument(
+        "arguments",
+        nargs="*",
+        metavar="name=value",
+        help="the source's arguments (a schedule as JSON); by default its own defaults",
+    )
+    command.add_argument("--json", action="store_true", help="JSON")
+    command.set_defaults(action=_translate)
+
+    command = commands.add_parser(
+        "dialects",
+        help="list the libraries that can be translated",
+        description="List the libraries that can be translated: run, read, or told of.",
+        epilog="Example: rmsprop-ref dialects",
+    )
+    command.add_argument("--json", action="store_true", help="JSON")
+    command.set_defaults(action=_dialects)
 
     vectors = commands.add_parser(
         "vectors",
@@ -343,25 +467,32 @@ def _parser() -> argparse.ArgumentParser:
 
 def _rule(text: str) -> Rule:
     """The Rule that ``--rule`` says."""
+    if not text.startswith(("@", "{")) and "=" not in text:
+        if text in RULES:
+            return RULES[text]
+        near = difflib.get_close_matches(text, RULES, 1)
+        hint = f"did you mean {near[0]}?" if near else "or give its fields, as lr=0.01,beta=0.9"
+        raise argparse.ArgumentTypeError(f"no rule of the suite is called {text!r}: {hint}")
+    values = _given(text)
+    try:
+        return Rule(**values)
+    except (TypeError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _given(text: str) -> dict[str, Any]:
+    """Fields of a Rule: as lr=0.01,beta=0.9, as JSON, or as @FILE with JSON."""
     try:
         if text.startswith("@"):
             values = json.loads(Path(text[1:]).read_text(encoding="utf-8"))
-        elif text.startswith("{"):
-            values = json.loads(text)
-        elif "=" in text:
-            values = _pairs(text)
-        elif text in RULES:
-            return RULES[text]
         else:
-            near = difflib.get_close_matches(text, RULES, 1)
-            hint = f"did you mean {near[0]}?" if near else "or give its fields, as lr=0.01,beta=0.9"
-            raise ValueError(f"no rule of the suite is called {text!r}: {hint}")
+            values = json.loads(text) if text.startswith("{") else _pairs(text)
         if not isinstance(values, dict):
             raise ValueError(f'expected an object, as {{"lr": 0.01}}, not {values!r}')
-        return Rule(**values)
+        return values
     except json.JSONDecodeError as error:
         raise argparse.ArgumentTypeError(f"this is no JSON: {error}") from None
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 

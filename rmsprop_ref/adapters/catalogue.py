@@ -107,6 +107,10 @@ _TENSORFLOW = "pip install tensorflow-cpu==2.21.0"
 _TF_KERAS = f"{_TENSORFLOW} tf-keras==2.21.0"
 _SONNET = f"{_TENSORFLOW} dm-sonnet==2.0.2 dm-tree==0.1.10 tabulate==0.10.0"
 _PADDLE = "pip install paddlepaddle==3.3.1"
+_JAX = "pip install jax==0.10.2"
+_OPTAX = f"{_JAX} optax==0.2.8"
+_MLX = 'pip install "mlx[cpu]==0.32.4"'
+_AUTOGRAD = "pip install autograd==1.9.1"
 _HALVES = ("float16", "bfloat16")
 _ALL = (*_HALVES, "float32", "float64")
 
@@ -161,6 +165,20 @@ _LISTED = [
         for name, package, dtypes in _ON_TORCH
     ),
     # In JAX, and in other array libraries of Python
+    Adapter("optax", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL),
+    Adapter("optax-jit", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL, {"jit": True}),
+    Adapter("optax-injected", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL, {"injected": True}),
+    Adapter("jax-examples", "jax_examples", "jax:rmsprop", "jax", _JAX, _ALL),
+    Adapter(
+        "jax-examples-momentum",
+        "jax_examples_momentum",
+        "jax:rmsprop_momentum",
+        "jax",
+        _JAX,
+        _ALL,
+    ),
+    Adapter("mlx", "mlx", "mlx:rmsprop", "jax", _MLX, _ALL),
+    Adapter("autograd", "autograd", "autograd:rmsprop", "jax", _AUTOGRAD, ("float64",)),
     # In TensorFlow and Keras
     Adapter("tf1", "tf1", "tensorflow:rmsprop", "tensorflow", _TENSORFLOW, _ALL),
     Adapter("tf-op", "tensorflow_op", "tensorflow:op", "tensorflow", _TENSORFLOW, _ALL),
@@ -191,8 +209,8 @@ _LISTED = [
             ("torch", "torch==2.13.0"),
         )
     ),
-    Adapter("sonnet-2", "sonnet2", "tensorflow:sonnet", "tensorflow", _SONNET, _ALL),
-    Adapter("paddle", "paddle", "paddle:rmsprop", "paddle", _PADDLE, _ALL),
+    Adapter("sonnet-2", "sonnet2", "sonnet:rmsprop", "tensorflow", _SONNET, _ALL),
+    Adapter("paddle", "paddle", "paddle:rmsprop", "paddle", _PADDLE, ("float32", "float64")),
     # Programs that answer JSON lines
     *(
         Adapter(

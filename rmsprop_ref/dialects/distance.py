@@ -1,7 +1,7 @@
 """How far apart two Rules get: by a proved formula where there is one, otherwise as measured.
 
-The distance is that of the steps: the largest ratio, over steps and gradients, of what the two
-move θ by when they are given the same gradients. A factor of 1 is the same rule.
+The distance is the largest ratio, over gradients and steps, of what the two move the same θ by
+after the same gradients; where it is proved, of what they divide by. 1 is the same rule.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Apart(NamedTuple):
     Attributes
     ----------
     factor : float
-        The largest ratio of the two, the larger over the smaller.
+        The largest ratio of the two, the larger over the smaller; NaN where it is not known.
     where : str
         At which gradients, and in which step.
     proved : bool
@@ -43,13 +43,11 @@ class Apart(NamedTuple):
     proved: bool
 
     def __str__(self) -> str:
-        if not self.proved:
-            return (
-                f"measured: steps that differ by a factor of up to {self.factor:.4g}, {self.where}"
-            )
-        if math.isinf(self.factor):
-            return f"proved: there is no bound, {self.where}"
-        return f"proved: denominators that differ by a factor of at most {self.factor:.4g}, {self.where}"
+        if math.isnan(self.factor):
+            return f"not measured, {self.where}"
+        factor = "without bound" if math.isinf(self.factor) else f"by a factor of {self.factor:.4g}"
+        what = "proved: denominators differ at most" if self.proved else "measured: steps differ"
+        return f"{what} {factor}, {self.where}"
 
 
 @lru_cache(maxsize=4096)
@@ -60,8 +58,6 @@ def apart(rule: Rule, other: Rule) -> Apart:
 
 def _bound(rule: Rule, other: Rule) -> Apart | None:
     """The proved factor, where only ε differs, or only the start of the average."""
-    if rule.weight_decay and rule.weight_decay_form == "l2":
-        return None  # the gradients do not stay equal
     rules = (rule, other)
 
     def differ_only_in(*names: str) -> bool:
@@ -115,7 +111,7 @@ def across(rule: Rule) -> list[Rule]:
         ("eps_out", "eps_floor"): size * GOLDEN,
     }
     (place,) = (name for name in _EPSILONS if getattr(rule, name) > 0)
-    moved = [
+    moved: list[dict[str, Any]] = [
         {to: float(f"{x * x if to == 'eps_in' else x:.3g}")}
         for (source, to), x in from_to.items()
         if source == place
@@ -124,9 +120,11 @@ def across(rule: Rule) -> list[Rule]:
 
 
 def _measured(rule: Rule, other: Rule) -> Apart:
-    ratios = _steps(rule) / _steps(other)
-    # 0/0, where neither moves, says nothing.
-    sizes = numpy.nan_to_num(abs(numpy.log(ratios)), nan=0.0, posinf=math.inf)
+    with numpy.errstate(all="ignore"):
+        sizes = abs(numpy.log(_steps(rule) / _steps(other)))
+    if numpy.isnan(sizes).all():
+        return Apart(math.nan, "for in float64 nothing is left of v - m²", False)
+    sizes = numpy.nan_to_num(sizes, nan=0.0, posinf=math.inf)
     t, i = numpy.unravel_index(int(sizes.argmax()), sizes.shape)
     scale, kind = _SCALES[i // len(_KINDS)], _KINDS[i % len(_KINDS)]
     return Apart(

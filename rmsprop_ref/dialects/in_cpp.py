@@ -11,7 +11,7 @@ from rmsprop_ref.rule import Rule
 
 @dialect(
     "PyTorch's C++ API, torch::optim::RMSprop",
-    version="2.13.0 (options), git 051e2a5 (step)",
+    version="2.13.0",
     source="pytorch/pytorch: torch/csrc/api/include/torch/optim/rmsprop.h, src/optim/rmsprop.cpp",
     language="C++",
 )

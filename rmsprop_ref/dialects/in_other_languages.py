@@ -1,4 +1,4 @@
-"""RMSProps in Julia, Java and Go."""
+"""RMSProps in Julia, Java, Go and R."""
 
 from __future__ import annotations
 
@@ -89,4 +89,36 @@ def gorgonia(
         eps_out=0.0,
         weight_decay=l2reg,
         weight_decay_form="decoupled_unscaled",
+    )
+
+
+@dialect(
+    "Torch for R, torch::optim_rmsprop",
+    version="git 19c5021",
+    source="mlverse/torch: R/optim-rmsprop.R",
+    claims=(
+        Claim(
+            {},
+            Rule(lr=0.01, beta=0.99, eps_in=1e-8),
+            "the update rule in its help, η/√(E[g²] + ε); the note above that has ε outside",
+        ),
+    ),
+    language="R",
+)
+def r_torch(
+    lr: Any = 1e-2,
+    alpha: Any = 0.99,
+    eps: Any = 1e-8,
+    weight_decay: Any = 0,
+    momentum: Any = 0,
+    centered: bool = False,
+) -> Rule:
+    """PyTorch's rule and defaults, as in its C++."""
+    return Rule(
+        lr=lr,
+        beta=alpha,
+        eps_out=eps,
+        momentum=momentum,
+        centered=centered,
+        weight_decay=weight_decay,
     )

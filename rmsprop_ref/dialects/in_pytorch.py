@@ -25,6 +25,7 @@ _VARIANCE = "a - m*m -> fma(-m, m, a)"  # addcmul(value=-1)
 _L2 = "x + weight_decay*theta -> fma(weight_decay, theta, x)"  # add(alpha=…)
 _DECOUPLED = "theta - (lr*weight_decay)*theta -> theta*(1 - lr*weight_decay)"
 _RATE_LAST = "w - lr*x -> fma(-lr, x, w)"  # add_(alpha=…)
+_NESTEROV = "momentum*(momentum*b + u) + u -> fma(momentum, momentum*b + u, u)"  # add(alpha=…)
 _ONE_QUOTIENT = "lr*(x/d) -> (lr*x)/d"  # addcdiv_
 _PYTORCH = Arithmetic((_SQUARE, _LERP, _VARIANCE, _L2, _RATE_LAST), numbers="float64")
 
@@ -295,7 +296,7 @@ def bitsandbytes(
     status="run",
     discussions=("metaopt/torchopt#8", "metaopt/torchopt#54"),
     arithmetic=Arithmetic(
-        (_SQUARE, _MEAN, _VARIANCE, _L2, QUOTIENT_FIRST, "momentum*b + u -> fma(momentum, b, u)"),
+        (_SQUARE, _MEAN, _VARIANCE, _L2, QUOTIENT_FIRST, _NESTEROV),
         numbers="float64",
     ),
     not_expressible=(

@@ -36,6 +36,10 @@ def _inside(lr: Any, beta: Any, momentum: Any, epsilon: Any, centered: bool, **m
     )
 
 
+def _decoupled(weight_decay: Any) -> dict[str, Any]:
+    return {"weight_decay": weight_decay or 0.0, "weight_decay_form": "decoupled"}
+
+
 @dialect(
     "TensorFlow 1, tf.compat.v1.train.RMSPropOptimizer",
     version="2.21.0",
@@ -162,9 +166,13 @@ def keras2_11(
     centered: bool = False,
     weight_decay: Any = None,
 ) -> Rule:
-    """ε inside the root, with momentum and without: no longer as in the legacy class."""
-    decay = {"weight_decay": weight_decay or 0.0, "weight_decay_form": "decoupled"}
-    return _inside(learning_rate, rho, momentum, epsilon, centered, **decay)
+    """ε inside the root, with momentum and without: no longer as in the legacy class.
+
+    It multiplies by a reciprocal root, in float32 an approximation, up to two units in the last
+    place off, except in the last n mod 8 elements: which bits depends on where an element stands.
+    """
+    decoupled = _decoupled(weight_decay)
+    return _inside(learning_rate, rho, momentum, epsilon, centered, **decoupled)
 
 
 @dialect(
@@ -184,9 +192,13 @@ def keras3(
     centered: bool = False,
     weight_decay: Any = None,
 ) -> Rule:
-    """ε inside the root, also when centered; the learning rate enters the momentum buffer."""
-    decay = {"weight_decay": weight_decay or 0.0, "weight_decay_form": "decoupled"}
-    return _inside(learning_rate, rho, momentum, epsilon, centered, **decay)
+    """ε inside the root, also when centered; the learning rate enters the momentum buffer.
+
+    The learning rate is held in float32, whatever the parameters. The torch backend has a step of
+    its own, and other bits.
+    """
+    decoupled = _decoupled(weight_decay)
+    return _inside(learning_rate, rho, momentum, epsilon, centered, **decoupled)
 
 
 @dialect(
@@ -202,7 +214,10 @@ def sonnet2(
     epsilon: Any = 1e-10,
     centered: bool = False,
 ) -> Rule:
-    """The arguments and the ε of TensorFlow 1; but the average starts at 0."""
+    """The arguments and the ε of TensorFlow 1; but the average starts at 0.
+
+    In float32 its reciprocal root is that of ``keras2_11``.
+    """
     return _inside(learning_rate, decay, momentum, epsilon, centered)
 
 
@@ -229,7 +244,11 @@ def paddle(
     centered: bool = False,
     weight_decay: Any = None,
 ) -> Rule:
-    """ε inside the root; a number as ``weight_decay`` is L2, added to the gradient."""
+    """ε inside the root; a number as ``weight_decay`` is L2, added to the gradient.
+
+    β, ε and μ are float32, whatever the parameters. On a CPU the root in float32 is an
+    approximation, except in the last n mod 8 elements; there a v that overflows gives NaN.
+    """
     return _inside(
         learning_rate, rho, momentum, epsilon, centered, weight_decay=weight_decay or 0.0
     )
@@ -240,8 +259,7 @@ def paddle(
     version="commit 0f6ce6c",
     source="mindspore-ai/mindspore: mindspore/python/mindspore/nn/optim/rmsprop.py",
     not_expressible=(
-        "centered=True leaves an element as it is (its buffer too) where v - m² + ε, rounded, is 0 "
-        "or less: that depends on the rounding, and no Rule says it",
+        "centered=True skips an element where v - m² + ε, rounded, is 0 or less: no Rule does",
     ),
 )
 def mindspore(
@@ -253,15 +271,18 @@ def mindspore(
     loss_scale: Any = 1.0,
     weight_decay: Any = 0.0,
 ) -> Rule:
-    """TensorFlow 1 again, from 1; with L2 decay, and a guard against a variance of 0 or less."""
+    """TensorFlow 1 again, from 1; with L2 decay, and a guard against a variance of 0 or less.
+
+    Where the guard steps in, θ and the momentum buffer stay as they are; v and m do not.
+    """
     if loss_scale != 1:
         raise Unsupported(
             f"loss_scale={loss_scale!r} divides the gradient and its weight decay: divide them"
         )
     if not epsilon:
         raise Unsupported("epsilon=0 is refused: give it a small number")
-    decay_of = {"v0": 1.0, "weight_decay": weight_decay}
-    return _inside(learning_rate, decay, momentum, epsilon, centered, **decay_of)
+    more = {"v0": 1.0, "weight_decay": weight_decay}
+    return _inside(learning_rate, decay, momentum, epsilon, centered, **more)
 
 
 @dialect(

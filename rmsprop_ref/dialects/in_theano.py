@@ -38,7 +38,7 @@ def lasagne(
     """ε inside the root, and a learning rate of 1.
 
     ``momentum`` is what ``apply_momentum`` or, with ``nesterov``, ``apply_nesterov_momentum`` makes
-    of the updates.
+    of the updates: from the difference of two θ, so that it is no more exact than θ.
     """
     return _lasagne(learning_rate, rho, epsilon, momentum, nesterov)
 
@@ -117,11 +117,11 @@ def pylearn2(learning_rate: Any, decay: Any = 0.9, max_scaling: Any = 1e5) -> Ru
         Claim(
             {"step_rate": 0.1},
             Rule(lr=0.1, beta=0.9, eps_out=0.0),
-            "its docstring, whose formula has no ε, and which does not tell where the average starts",
+            "its docstring, whose formula has no ε, and which does not say where v starts",
         ),
     ),
     not_expressible=(
-        "momentum: it moves first, and then takes the gradient; a Rule moves once a step",
+        "momentum: it moves first, and then takes the gradient; fed recorded gradients it is plain",
         "step_adapt: a step rate for each parameter, raised or lowered as steps agree in sign",
     ),
 )

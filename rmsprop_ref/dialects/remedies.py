@@ -37,16 +37,14 @@ def remedies(wanted: Rule, there: Setting) -> Iterator[Remedy]:
         yield Remedy(
             {"v0": wanted.v0},
             "Before the first step set the average of squares to "
-            + ("that of the first gradient" if wanted.v0 == "first_square" else f"{wanted.v0:g}")
-            + ".",
+            + ("the first squared gradient." if wanted.v0 == "first_square" else f"{wanted.v0:g}."),
             _loading(name, wanted),
         )
     if has.momentum and wanted.momentum and wanted.lr_in_buffer != has.lr_in_buffer:
-        ratio = "old over new" if wanted.lr_in_buffer else "new over old"
+        ratio = "the old rate over the new" if wanted.lr_in_buffer else "the new rate over the old"
         yield Remedy(
             {"lr_in_buffer": wanted.lr_in_buffer},
-            "Whenever the learning rate changes, multiply the momentum buffer by the rate, "
-            f"{ratio}, before the next step.",
+            f"Whenever the learning rate changes, multiply the momentum buffer by {ratio}.",
             _SET_LR.get((name, has.lr_in_buffer), ""),
         )
     if wanted.weight_decay and not has.weight_decay:
@@ -63,10 +61,12 @@ def remedies(wanted: Rule, there: Setting) -> Iterator[Remedy]:
 
 def _corrigible(wanted: Rule, has: Rule) -> bool:
     """Whether a schedule does what bias correction does: see symbolic.correction_as_schedule."""
-    in_buffer = (wanted.lr_in_buffer or not isinstance(wanted.lr, tuple)) and has.lr_in_buffer
-    buffers = has.momentum == 0 or (has.momentum_on == "step" and in_buffer)
-    untouched = has.weight_decay == 0 or has.weight_decay_form != "decoupled"
-    return buffers and untouched and not has.centered
+    if has.centered or has.v0 == "first_square":
+        return False
+    if any(x.weight_decay and x.weight_decay_form == "decoupled" for x in (wanted, has)):
+        return False  # the rate of the day would be in it, too
+    in_buffer = has.momentum_on == "step" and wanted.lr_in_buffer and has.lr_in_buffer
+    return has.momentum == 0 or in_buffer
 
 
 def _decay(wanted: Rule, name: str) -> Remedy:
@@ -83,26 +83,24 @@ def _decay(wanted: Rule, name: str) -> Remedy:
 
 
 def _loading(name: str, wanted: Rule) -> str:
-    if not isinstance(wanted.v0, float):
+    if name not in _LOADING or wanted.v0 == "first_square":
         return ""
-    more = ""
-    if wanted.momentum:
-        more += ", momentum_buffer=torch.zeros_like(p)"
-    if wanted.centered:
-        more += ", grad_avg=torch.zeros_like(p)"
-    return _LOADING.get(name, "").format(v0=wanted.v0, more=more)
+    more = {"momentum_buffer": wanted.momentum, "grad_avg": wanted.centered}
+    lines = "".join(f"        {x}=torch.zeros_like(p),\n" for x, used in more.items() if used)
+    return _LOADING[name].format(v0=wanted.v0, more=lines)
 
 
 _LOADING = {
     "pytorch": """\
-for group in optimizer.param_groups:
-    for p in group["params"]:
-        square_avg = torch.full_like(p, {v0:g})
-        optimizer.state[p].update(step=torch.zeros(()), square_avg=square_avg{more})""",
+for p in model.parameters():
+    optimizer.state[p].update(
+        step=torch.zeros(()),
+        square_avg=torch.full_like(p, {v0}),
+{more}    )""",
     "keras3": """\
 optimizer.build(model.trainable_variables)
 for average in optimizer._velocities:
-    average.assign(keras.ops.full(average.shape, {v0:g}))""",
+    average.assign(keras.ops.full(average.shape, {v0}))""",
 }
 # By the library, and whether its own buffer holds the learning rate.
 _SET_LR = {

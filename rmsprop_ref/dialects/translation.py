@@ -8,12 +8,18 @@ optax → pytorch: same
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import html
+import inspect
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any
+
+import numpy
 
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.dialects.dialect import DIALECTS, Dialect, Setting, canonical, differences
@@ -22,7 +28,6 @@ from rmsprop_ref.dialects.remedies import Remedy, remedies
 from rmsprop_ref.rule import Rule
 
 SAME, SAME_IF, NOT = "same", "same if", "not convertible"
-_CONSTANT = "the learning rate is constant"
 
 
 @dataclass(frozen=True)
@@ -54,8 +59,7 @@ class Translation:
     left : Apart or None
         How far apart they still get when that is done; None: they are the same then.
     elsewhere : tuple of str
-        Dialects next to the target that are the same rule, or the same on the condition that the
-        learning rate is constant, as ``"name(arguments)"``.
+        What runs where the target runs and is the same rule, as ``"name: arguments"``.
     """
 
     verdict: str
@@ -83,7 +87,7 @@ class Translation:
             "why": self.why,
             "apart": [self.apart] if self.apart else [],
             "do": [line for x in self.remedies for line in (x.text, *x.code.splitlines())],
-            "then": [self.left or "the same rule"] if self.apart and self.remedies else [],
+            "then": [self.left or "the same rule"] if self.left != self.apart else [],
             "instead": self.elsewhere,
         }
         condition = f" {self.condition}" if self.condition else ""
@@ -99,7 +103,7 @@ class Translation:
 
     def to_json(self, **options: Any) -> str:
         """The translation as JSON; numbers that JSON has no word for are strings."""
-        from rmsprop_ref.oracle.report import speakable
+        from rmsprop_ref.oracle.report import _speakable
 
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content |= {"source": self.source.name, "target": self.target.name}
@@ -109,7 +113,7 @@ class Translation:
         for name in ("apart", "left"):
             content[name] = content[name] and content[name]._asdict()
         content["remedies"] = [{"text": x.text, "code": x.code} for x in self.remedies]
-        return json.dumps(speakable(content), ensure_ascii=False, **options)
+        return json.dumps(_speakable(content), ensure_ascii=False, **options)
 
     def prove(self) -> Any:
         """Prove the verdict "same" or "same if": in symbols, and by running both in many digits.
@@ -154,40 +158,36 @@ def translate(source: str, target: str, /, **arguments: Any) -> Translation:
 
     Raises
     ------
-    KeyError
-        For the name of no dialect.
-    TypeError, ValueError
-        For arguments that the source does not have, or values that it cannot have.
+    ValueError
+        For the name of no dialect, or a value that no rule can have.
+    TypeError
+        For arguments that the source does not have.
     Unsupported
         For arguments whose effect no Rule says: with the reason.
     """
     ours, theirs = named(source), named(target)
     given = ours(**(arguments or ours.required))
-    found = min(_candidates(given.rule, theirs), key=lambda candidate: candidate[0], default=None)
+    found: Any = None
+    for candidate in _candidates(given.rule, theirs):
+        found = candidate if found is None or candidate[0] < found[0] else found
+        if found[0] == (0,):
+            break
     if found is None:
-        try:
-            theirs.arguments(given.rule)
-        except Unsupported as error:
-            return Translation(NOT, ours, theirs, given, {}, None, why=(str(error),))
+        return Translation(NOT, ours, theirs, given, {}, None, why=(_refusal(given.rule, theirs),))
     (rank, *_), chosen, nearest, done = found
-    strictly = differences(_scheduled(given.rule), _scheduled(nearest.rule))
+    rule, has = given.rule, nearest.rule
+    result = Translation((SAME, SAME_IF, NOT, NOT)[rank], ours, theirs, given, chosen, nearest)
     if rank == 0:
-        return Translation(SAME, ours, theirs, given, chosen, nearest)
+        return result
+    result = replace(result, why=tuple(_why(result)), remedies=tuple(done))
     if rank == 1:
-        condition = "the learning rate is constant"
-        return Translation(
-            SAME_IF, ours, theirs, given, chosen, nearest, condition, tuple(strictly),
-            remedies=tuple(done),
-        )  # fmt: skip
-    patched = _patched(nearest.rule, done)
-    return Translation(
-        NOT, ours, theirs, given, chosen, nearest,
-        why=tuple(_why(given.rule, nearest.rule, ours.name, theirs.name)),
-        apart=apart(given.rule, nearest.rule),
-        remedies=tuple(done),
-        left=None if rank == 2 else apart(given.rule, patched),
-        elsewhere=tuple(_elsewhere(given.rule, theirs)),
-    )  # fmt: skip
+        return replace(result, condition=_condition(rule, has))
+    return replace(
+        result,
+        apart=apart(rule, has),
+        left=None if rank == 2 else apart(rule, _patched(has, done)),
+        elsewhere=tuple(_elsewhere(rule, ours, theirs)),
+    )
 
 
 def named(name: str) -> Dialect:
@@ -195,15 +195,15 @@ def named(name: str) -> Dialect:
 
     Raises
     ------
-    KeyError
+    ValueError
         With the names that come near, when there is none.
     """
     if name in DIALECTS:
         return DIALECTS[name]
-    near = difflib.get_close_matches(name, DIALECTS, 3, 0.5)
+    near = difflib.get_close_matches(name, DIALECTS, 3)
     near += [x for x, d in DIALECTS.items() if name.lower() in f"{x} {d.library}".lower()]
     hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else ", ".join(DIALECTS)
-    raise KeyError(f"no dialect is called {name!r}: {hint}")
+    raise ValueError(f"no dialect is called {name!r}: {hint}")
 
 
 # How it is found: candidates, of which the first in order is the answer
@@ -211,52 +211,49 @@ def named(name: str) -> Dialect:
 
 def _candidates(rule: Rule, target: Dialect) -> Iterator[tuple[Any, Any, Setting, list[Remedy]]]:
     """Settings of the target with a rank: 0 same, 1 at a constant rate, 2 with remedies, 3 not."""
-    for wanted in _variants(rule):
-        try:
-            near = list(target._near(wanted))
-        except Unsupported:
+    whenever, here, at_a_constant_rate = scheduled(rule), canonical(rule), _decayed(rule)
+    for arguments, setting in _asked(rule, target):
+        has = setting.rule
+        if scheduled(has) == whenever:
+            yield (0,), arguments, setting, []
             continue
-        for arguments, setting in near:
-            has, done = setting.rule, list(remedies(rule, setting))
-            patched = _patched(has, done)
-            if _scheduled(has) == _scheduled(rule):
-                yield (0,), arguments, setting, []
-            elif has in _at_a_constant_rate(rule):
-                yield (1,), arguments, setting, [x for x in done if "lr_in_buffer" in x.axes]
-            elif canonical(patched) == canonical(rule):
-                yield (2, len(done), apart(rule, has).factor), arguments, setting, done
-            else:
-                left = apart(rule, patched).factor
-                yield (3, left, apart(rule, has).factor), arguments, setting, done
+        done = list(remedies(rule, setting))
+        patched = canonical(_patched(has, done))
+        if canonical(has) in map(canonical, at_a_constant_rate):
+            yield (1,), arguments, setting, [x for x in done if "lr_in_buffer" in x.axes]
+        elif patched == here:
+            yield (2, len(done), apart(rule, has).factor), arguments, setting, done
+        else:
+            left = apart(rule, patched).factor
+            yield (3, left, apart(rule, has).factor), arguments, setting, done
 
 
-def _variants(rule: Rule) -> Iterator[Rule]:
-    """What to ask of the target: the rule, its ε elsewhere, its decay in another form or left out.
+def _asked(rule: Rule, target: Dialect) -> Iterator[tuple[dict[str, Any], Setting]]:
+    """What the target makes of the rule; of its ε elsewhere, of its decay in another form or none.
 
     ε comes nearest there to three digits: see ``distance.across``.
     """
     for moved in across(rule):
-        yield from _decayed(moved)
-        if rule.weight_decay:
-            yield replace(moved, weight_decay=0.0)
+        none = [replace(moved, weight_decay=0.0)] if rule.weight_decay else []
+        for wanted in (*_decayed(moved), *none):
+            with contextlib.suppress(Unsupported):
+                yield from target._near(wanted)
 
 
 def _decayed(rule: Rule) -> list[Rule]:
     """The rule, and with decoupled weight decay in the other form, rounded to binary64."""
     rules = [rule]
-    if rule.weight_decay and rule.weight_decay_form != "l2" and isinstance(rule.lr, float):
+    constant = isinstance(rule.lr, float) and rule.lr > 0
+    if rule.weight_decay and rule.weight_decay_form != "l2" and constant:
         scaled = rule.weight_decay_form == "decoupled"
-        strength = rule.weight_decay * rule.lr if scaled else rule.weight_decay / (rule.lr or 1.0)
-        form = "decoupled_unscaled" if scaled else "decoupled"
+        strength = rule.weight_decay * rule.lr if scaled else rule.weight_decay / rule.lr
+        form: Any = "decoupled_unscaled" if scaled else "decoupled"
         rules.append(replace(rule, weight_decay=strength, weight_decay_form=form))
     return rules
 
 
-def _at_a_constant_rate(rule: Rule) -> Any:
-    ...
-
-
-def _scheduled(rule: Rule) -> Rule:
+@lru_cache(maxsize=4096)
+def scheduled(rule: Rule) -> Rule:
     """The canonical rule, but with what matters once the learning rate changes."""
     rate = rule.lr if isinstance(rule.lr, tuple) else (rule.lr,)
     return canonical(replace(rule, lr=rate))
@@ -266,3 +263,107 @@ def _patched(rule: Rule, done: list[Remedy]) -> Rule:
     for remedy in done:
         rule = replace(rule, **remedy.axes)
     return rule
+
+
+# What is said about it
+
+_PLACES = {"eps_in": "inside the root", "eps_out": "outside", "eps_floor": "a floor"}
+
+
+def _why(found: Translation) -> Iterator[str]:
+    """In what the two differ, ε last."""
+    assert found.nearest is not None
+    ours, theirs = scheduled(found.given.rule), scheduled(found.nearest.rule)
+    if ours.weight_decay and not theirs.weight_decay:
+        yield f"it has no weight decay that is {ours.weight_decay_form.replace('_', ', ')}"
+        ours = replace(ours, weight_decay=0.0, weight_decay_form="l2")
+    here, there = ([name for name in _PLACES if getattr(x, name)] for x in (ours, theirs))
+    moved = replace(ours, **{name: getattr(theirs, name) for name in _PLACES})
+    crossed = here and there and here != there
+    yield from differences(moved if crossed else ours, theirs)
+    if crossed:
+        words = [" and ".join(_PLACES[x] for x in place) for place in (there, here)]
+        yield (
+            f"ε is {words[0]}, not {words[1]}: no number makes the two equal"
+            + (", and none comes nearer than this" if moved in across(ours) else "")
+        )
+
+
+def _condition(rule: Rule, has: Rule) -> str:
+    shrink = {
+        Fraction(x.weight_decay) * (Fraction(x.lr) if x.weight_decay_form == "decoupled" else 1)
+        for x in (rule, has)
+    }
+    rounded = len(shrink) > 1
+    return "the learning rate is constant" + ", up to one rounding of ηλ" * rounded
+
+
+def _refusal(rule: Rule, target: Dialect) -> str:
+    """Why the target has no arguments near ``rule``."""
+    try:
+        target.arguments(rule)
+    except Unsupported as error:
+        return str(error)
+    raise AssertionError("it has some")
+
+
+def _elsewhere(rule: Rule, source: Dialect, target: Dialect) -> Iterator[str]:
+    """What runs where the target runs and is the same rule, also while the rate changes."""
+    module = target.function.__module__
+    for dialect in DIALECTS.values() if module.endswith(_TOGETHER) else ():
+        if dialect.function.__module__ == module and dialect not in (source, target):
+            with contextlib.suppress(Unsupported):
+                yield from [
+                    f"{dialect.name}: {_spoken(dialect, arguments)}"
+                    for arguments, setting in dialect._near(rule)
+                    if scheduled(setting.rule) == scheduled(rule)
+                ][:1]
+
+
+# The module whose dialects all drive the parameters of one library.
+_TOGETHER = "in_pytorch"
+
+
+def _spoken(dialect: Dialect, arguments: Mapping[str, Any]) -> str:
+    """Arguments as one types them, without those that switch off what is off by default."""
+    absent = (None, False, 0, inspect.Parameter.empty)
+    defaults = {name: p.default for name, p in dialect.signature.parameters.items()}
+    return ", ".join(
+        f"{name}={value!r}"
+        for name, value in arguments.items()
+        if value not in absent or defaults[name] not in absent
+    )
+
+
+# The proof
+
+
+def _exactly(rule: Rule, other: Rule) -> list[Rule]:
+    """The two with ηλ not rounded, and without a floor that no denominator is below."""
+    if rule.weight_decay and rule.weight_decay_form != other.weight_decay_form:
+        from sympy import Rational
+
+        rate = Rational(rule.lr)
+        factor = rate if rule.weight_decay_form == "decoupled" else 1 / rate
+        other = replace(other, weight_decay=factor * Rational(rule.weight_decay))
+    return [replace(x, eps_floor=canonical(x).eps_floor) for x in (rule, other)]
+
+
+def equal_when_run(rule: Rule, other: Rule) -> None:
+    """Run two rules along seeded gradients in exact arithmetic, and compare 50 digits.
+
+    Raises
+    ------
+    ArithmeticError
+        With the first place where they differ.
+    """
+    from rmsprop_ref.oracle import exact
+
+    rng = numpy.random.default_rng(0)
+    steps = min(8, len(rule.lr)) if isinstance(rule.lr, tuple) else 8
+    theta, grads = rng.normal(size=4), rng.normal(size=(steps, 4)) * 10.0 ** numpy.arange(-3, 1)
+    runs = [exact(x, theta, grads, digits=55).theta for x in (rule, other)]
+    for (t, i), x in numpy.ndenumerate(runs[0]):
+        y = runs[1][t, i]
+        if not (x != x and y != y) and not abs(x - y) * 10**50 <= abs(x):
+            raise ArithmeticError(f"step {t + 1}, element {i}: {x} and {y}, under {rule}, {other}")

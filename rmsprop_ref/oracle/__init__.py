@@ -2,7 +2,9 @@
 
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.oracle.enclosures import BINARY64, DECIMAL, Enclosure, enclosure
+from rmsprop_ref.oracle.identification import Axis, Identification, RunnerUp, identify
 from rmsprop_ref.oracle.inputs import FLAGS, Case, cases
+from rmsprop_ref.oracle.recording import Recording
 from rmsprop_ref.oracle.report import Point, Report, SuiteReport
 from rmsprop_ref.oracle.suite import RULES
 from rmsprop_ref.oracle.values import Trajectory, exact
@@ -13,10 +15,14 @@ __all__ = [
     "DECIMAL",
     "FLAGS",
     "RULES",
+    "Axis",
     "Case",
     "Enclosure",
+    "Identification",
     "Point",
+    "Recording",
     "Report",
+    "RunnerUp",
     "SuiteReport",
     "Trajectory",
     "Unsupported",
@@ -25,4 +31,5 @@ __all__ = [
     "check_suite",
     "enclosure",
     "exact",
+    "identify",
 ]

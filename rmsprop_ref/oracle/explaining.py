@@ -9,8 +9,9 @@ of A's pseudoinverse. That is the accuracy that is stated.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ class Explanation:
         return float(np.nanmax(self.excess, initial=0.0))
 
     @property
+    def digits(self) -> int:
+        """How many digits it takes to write the numbers, beyond the first of each."""
+        return sum(_digits(name, value) - 1 for name, value in self.numbers.items())
+
+    @property
     def leaves(self) -> int:
         """The first step, from 1, in which a number is outside; 0 if none is."""
         outside = np.flatnonzero((self.excess > 1).any(axis=1))
@@ -86,9 +92,13 @@ def enclosed(form: Form, rule: Rule, evidence: Evidence, dtype: str, *readings: 
     return ball
 
 
-def _slopes(form: Form, numbers: dict[str, float], evidence: Evidence) -> Floats:
+def _slopes(
+    form: Form, numbers: dict[str, float], evidence: Evidence, small: Mapping[str, float]
+) -> Floats:
     """The derivatives of θ by the numbers, (T n, numbers)."""
-    away = [_step(form, name, numbers, evidence) for name in numbers]
+    if not numbers:
+        return np.zeros((evidence.grads.size, 0))
+    away = [_step(name, value, small) for name, value in numbers.items()]
     values = {
         name: Many(value + by * (np.arange(len(numbers) + 1) == k + 1))
         for k, ((name, value), by) in enumerate(zip(numbers.items(), away, strict=True))
@@ -101,23 +111,31 @@ def _slopes(form: Form, numbers: dict[str, float], evidence: Evidence) -> Floats
     return np.asarray(change.reshape(-1, len(numbers)))
 
 
-def _step(form: Form, name: str, numbers: dict[str, float], evidence: Evidence) -> float:
+def _step(name: str, value: float, small: Mapping[str, float]) -> float:
     """How far to look for a derivative: where there is room, and the effect is seen and small."""
-    value = numbers.get(name, 0.0)
     if name == "beta":
         return _AWAY if value < 0.5 else _AWAY * min(value - 1, -1e-9)
     if name in ("momentum", "weight_decay"):
         return -_AWAY if value == 1 else _AWAY
-    if name.startswith("lr"):
-        return _AWAY * value or _AWAY
+    if name in small:
+        return max(small[name], _AWAY * value)
+    return _AWAY * value or _AWAY
+
+
+def small_steps(form: Form, numbers: dict[str, float], evidence: Evidence) -> dict[str, float]:
+    """For each ε, and for v0: a number so small that its effect is small, but seen."""
     tried = np.geomspace(1e-40, 1e8, 49)
-    rule = _rule(form, numbers | {name: Many(np.append(value, value + tried))}, evidence)
-    theta = simulate(rule, form.step, evidence.theta0, evidence.grads)
-    if theta.shape[2] == 1:
-        return float(tried[0])  # nothing depends on it
-    size = np.abs(theta[:, :, :1] - evidence.theta0[:, None]).max(0)
-    effect = (np.abs(theta[:, :, 1:] - theta[:, :, :1]).max(0) / np.where(size > 0, size, 1.0)).max(0)
-    return float(tried[max(np.flatnonzero(effect < 1e-5), default=0)])
+    found = {}
+    for name in ("eps_in", "eps_out", "eps_floor", "v0"):
+        if name in form.free and name not in evidence.given:
+            value = numbers.get(name, 0.0)
+            rule = _rule(form, numbers | {name: Many(np.append(value, value + tried))}, evidence)
+            theta = simulate(rule, form.step, evidence.theta0, evidence.grads)
+            size = np.abs(theta[:, :, :1] - evidence.theta0[:, None]).max(0)
+            effect = np.abs(theta[:, :, 1:] - theta[:, :, :1]).max(0)
+            share = (effect / np.where(size > 0, size, 1.0)).max(0)
+            found[name] = float(tried[max(np.flatnonzero(share < 1e-5), default=0)])
+    return found
 
 
 def _range(name: str, value: float, by: float) -> tuple[float, float]:
@@ -181,27 +199,27 @@ def weigh(
     """
     numbers = {k: max(v, 0.0) for k, v in numbers.items()}
     best = _judged(form, numbers, evidence, dtype, BINARY64)
-    stress = np.ones(best.excess.size)
+    stress, small = np.ones(best.excess.size), small_steps(form, numbers, evidence)
     for k in range(rounds + 4):
-        if best.worst <= 1:
+        if best.worst <= 1 or (k >= rounds and best.worst > 3):
             break
         off, weight = _residual(best)
         if k >= rounds:  # the largest error counts, not their mean square
             stress *= 0.2 + np.nan_to_num(np.minimum(best.excess.ravel(), 5.0))
         weight = weight * np.sqrt(stress)
-        a = _finite(_slopes(form, best.numbers, evidence) * weight[:, None])
+        a = _finite(_slopes(form, best.numbers, evidence, small) * weight[:, None])
         trial = _moved(best.numbers, _solved(a, off * weight))
         new = _judged(form, trial, evidence, dtype, BINARY64)
-        if new.worst >= best.worst and k >= rounds:
+        if new.worst >= best.worst:
             break
-        best = min(best, new, key=lambda one: one.worst)
-    best = replace(best, ranges=ranges(best, evidence))
-    if best.worst > 1e3:
+        best = new
+    # In float64 the last bit of β, or of 1-β, may count more than the enclosure allows.
+    if best.worst > (300 if dtype == "float64" else 3):
         return best
     off, weight = _residual(best)
-    a = _finite(_slopes(form, best.numbers, evidence) * weight[:, None])
+    a = _finite(_slopes(form, best.numbers, evidence, small) * weight[:, None])
     tried: list[dict[str, float]] = []
-    for share in (1.0, 1 / 8, 1 / 64):
+    for share in (1.0, 1 / 8, 1 / 64) if best.worst <= 3 else (1.0,):
         short = _short(best.numbers, a, off * weight, share)
         if short in tried:
             continue
@@ -209,15 +227,8 @@ def weigh(
         for reading in (BINARY64, DECIMAL):
             new = _judged(form, short, evidence, dtype, reading)
             if new.worst <= 1:
-                return replace(new, ranges=_about(best, short))
+                return new
     return best
-
-
-def _about(best: Explanation, short: dict[str, float]) -> dict[str, tuple[float, float]]:
-    return {
-        k: (min(low, short.get(k, low)), max(high, short.get(k, high)))
-        for k, (low, high) in best.ranges.items()
-    }
 
 
 def _judged(
@@ -227,7 +238,11 @@ def _judged(
     ball = enclosed(form, _rule(form, numbers, evidence), evidence, dtype, reading)
     got = evidence.trajectory
     with np.errstate(all="ignore"):
-        off = got - ball.mid if isinstance(ball.mid, np.ndarray) else (got - ball.mid.hi) - ball.mid.lo
+        off = (
+            got - ball.mid
+            if isinstance(ball.mid, np.ndarray)
+            else (got - ball.mid.hi) - ball.mid.lo
+        )
     excess = np.where(evidence.weight > 0, ball.excess(got), np.nan)
     return Explanation(form, numbers, {}, off, ball.rad, excess, reading)
 
@@ -239,30 +254,39 @@ def _residual(one: Explanation) -> tuple[Floats, Floats]:
     return np.where(usable, off, 0.0), np.where(usable, 1 / np.where(usable, rad, 1.0), 0.0)
 
 
-def ranges(one: Explanation, evidence: Evidence) -> dict[str, tuple[float, float]]:
-    """The range of each number, and of each that the rule could have besides."""
-    _, weight = _residual(one)
+def ranges(
+    one: Explanation,
+    evidence: Evidence,
+    small: Mapping[str, float],
+    besides: bool = True,
+) -> dict[str, tuple[float, float]]:
+    """The range of each number and, ``besides``, of each that the rule could have as well."""
+    off, weight = _residual(one)
     weight = weight / max(1.0, one.worst)
 
     def known(a: Floats) -> Floats:
-        a = a * weight[:, None]
-        return _accuracy(np.where(np.isfinite(a), a, 0.0)[weight > 0])
+        return _accuracy(_finite(a * weight[:, None])[weight > 0])
 
-    own = _slopes(one.form, one.numbers, evidence)
+    own = _slopes(one.form, one.numbers, evidence, small)
     reach, found = known(own), {}
-    for form, name in _besides(one.form, one.numbers, evidence):
-        away = _step(form, name, one.numbers, evidence)
+    for form, name in _besides(one.form, one.numbers, evidence) if besides else ():
+        away = _step(name, 0.0, small)
         column = _effect(form, one.numbers, evidence, name, away)
         with_it = known(np.hstack([own, column]))
         found[name] = 0.0, max(float(with_it[-1]), found.get(name, (0.0, 0.0))[1])
         # Another number that hardly shows may still blur the others.
         reach = np.where(np.isfinite(with_it[:-1]), np.maximum(reach, with_it[:-1]), reach)
+    # The least-squares estimate is the middle; the numbers may have been made short.
+    middle = _moved(one.numbers, _solved(_finite(own * weight[:, None]), off * weight))
     for k, (name, value) in enumerate(one.numbers.items()):
-        found[name] = _range(name, value, float(reach[k]))
+        low, high = _range(name, middle[name], float(reach[k]))
+        found[name] = min(low, value), max(high, value)
     return found
 
 
-def _besides(form: Form, numbers: dict[str, float], evidence: Evidence) -> Iterator[tuple[Form, str]]:
+def _besides(
+    form: Form, numbers: dict[str, float], evidence: Evidence
+) -> Iterator[tuple[Form, str]]:
     """What else a rule could have: the formulas with it, and its name."""
     for name in ("eps_out", "eps_in", "v0"):
         if name in form.free and name not in numbers and name not in evidence.given:
@@ -299,14 +323,23 @@ def _short(numbers: dict[str, float], a: Floats, b: Floats, share: float) -> dic
         at = _moved({x: numbers[x] for x in left}, _solved(columns, b - a @ shift))
         reach = dict(zip(left, _accuracy(columns) * share, strict=True))
         name = min(left, key=lambda x: reach[x] / (at[x] or 1e-300))
-        short[name] = _decimal(at[name], *_range(name, at[name], reach[name]))
+        short[name] = _decimal(name, at[name], *_range(name, at[name], reach[name]))
         shift[place[name]] = short[name] - numbers[name]
         left.remove(name)
     return short
 
 
-def _decimal(value: float, low: float, high: float) -> float:
+def _digits(name: str, value: float) -> int:
+    ways = [value, round(1 - value, 16)] if name in ("beta", "momentum") else [value]
+    return min(len(Decimal(repr(x)).normalize().as_tuple().digits) for x in ways)
+
+
+def _decimal(name: str, value: float, low: float, high: float) -> float:
     """The shortest decimal between two numbers, as near to ``value`` as it can be."""
+    if name.startswith("eps") and value > 0:  # mostly a power of ten
+        power = float(f"1e{round(math.log10(value))}")
+        if low <= power <= high:
+            return power
     for digits in range(1, 17):
         near = [float(f"{value:.{digits}g}"), 1 - float(f"{1 - value:.{digits}g}")]
         near[1] = float(f"{near[1]:.15g}")

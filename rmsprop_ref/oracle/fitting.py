@@ -271,8 +271,10 @@ def fit(form: Form, numbers: Floats, active: Bools, evidence: Evidence, rounds: 
 
     damping = np.full(len(z), 1e-3)
     cost, r, jacobian, rates = evaluated(z, True)
-    span = np.arange(len(columns))
+    span, idle = np.arange(len(columns)), 0
     for _ in range(rounds):
+        if idle == 2:
+            break
         usable = np.isfinite(cost)
         j = np.where(np.isfinite(jacobian) & usable, jacobian, 0.0)
         right = np.where(np.isfinite(r) & usable, r, 0.0)
@@ -292,6 +294,7 @@ def fit(form: Form, numbers: Floats, active: Bools, evidence: Evidence, rounds: 
         trial = np.clip(trial, _LOWEST, _HIGHEST)
         new = evaluated(trial, True)
         better = new[0] < cost
+        idle = 0 if np.any(new[0] < 0.99 * cost) else idle + 1
         z = np.where(better[:, None], trial, z)
         cost = np.where(better, new[0], cost)
         r, jacobian = np.where(better, new[1], r), np.where(better, new[2], jacobian)

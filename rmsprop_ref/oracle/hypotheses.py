@@ -111,8 +111,8 @@ class Found(NamedTuple):
     def size(self) -> float:
         """How much it assumes: the simpler of two that explain the same is preferred."""
         fields = 0 if self.form.optimiser.startswith("SGD") else len(self.form.fields)
-        unusual = ("eps_floor" in self.numbers) + (self.form.optimiser == "AdaGrad")
-        return fields + len(self.numbers) + 0.5 * unusual + 0.25 * ("eps_in" in self.numbers)
+        rarer = {"eps_in": 0.1, "v0": 0.3, "eps_floor": 0.4}
+        return fields + sum(1 + rarer.get(name, 0.0) for name in self.numbers)
 
 
 # What "nesterov" and the others are about.
@@ -127,7 +127,7 @@ ABOUT = {
 def includes(form: Form, other: Form) -> bool:
     """Whether ``form`` is ``other`` with momentum or weight decay besides, or is ``other``."""
     more, less = dict(form.fields), dict(other.fields)
-    if form.step is not other.step or any(more.get(k, None) != v for k, v in less.items()):
+    if form.step is not other.step or any(more.get(k) != v for k, v in less.items()):
         return False
     return all(k in ABOUT and ABOUT[k] not in other.free for k in more.keys() - less.keys())
 
@@ -168,14 +168,20 @@ def search(evidence: Evidence, given: Mapping[str, Any], late: bool) -> list[Fou
     found: list[Found] = []
     near: list[Form] = []
     short = np.count_nonzero(evidence.weight) <= 24
-    for form in [*other_optimisers(), *rmsprops(late)]:
-        if not _allowed(form, given):
+    known, usual = list(other_optimisers()), list(rmsprops(late))
+    simple = [form for form in usual if _apart(form, usual[0]) <= 1]
+    still = [form for form in known if not form.free or "beta" not in form.free]
+    # With a learning rate for each step, the usual ones are enough to look at.
+    order = [*still, *simple] if evidence.rates == "free" else [*still, *simple, *known, *usual]
+    for k, form in enumerate(order):
+        if form in order[:k] or not _allowed(form, given):
             continue
-        if near and not short and all(_apart(form, one) > 1 for one in near):
+        if near and not short and (form in known or all(_apart(form, x) > 1 for x in near)):
             continue
         found += best(form, evidence, given)
-        if found[-1:] and form.optimiser != "sign descent":
-            near += [form] * (min(x.cost for x in found if x.form is form) < 2.25)
+        fits = any(one.form is form and one.cost < 2.25 for one in found)
+        if fits and not any(includes(form, one) for one in near):
+            near.append(form)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, NamedTuple
 
@@ -13,14 +13,13 @@ import numpy as np
 
 from rmsprop_ref.adapters import Broken, Unsupported
 from rmsprop_ref.constant import FORMATS
-from rmsprop_ref.oracle.balls import Floats
-from rmsprop_ref.oracle.enclosures import BINARY64, DECIMAL, format_name
-from rmsprop_ref.oracle.explaining import Explanation, feedforward, ranges, weigh
+from rmsprop_ref.oracle.enclosures import format_name
+from rmsprop_ref.oracle.explaining import Explanation, feedforward, ranges, small_steps, weigh
 from rmsprop_ref.oracle.faults import _imprecise as imprecise
 from rmsprop_ref.oracle.fitting import NAMES, Evidence
 from rmsprop_ref.oracle.hypotheses import ABOUT, Found, includes, search
 from rmsprop_ref.oracle.recording import Recording
-from rmsprop_ref.oracle.report import short, speakable
+from rmsprop_ref.oracle.report import _speakable, short
 from rmsprop_ref.oracle.running import Run
 from rmsprop_ref.rule import Rule
 
@@ -38,6 +37,7 @@ _WANTED = {
     "weight_decay_form": "large parameters with gradients of many sizes",
     "unscaled": "a learning rate that changes between steps, given as lr=[…]",
 }
+_LITTLE = 1e-3  # of momentum or weight decay: as good as none
 _MOST = 40  # hypotheses that are looked at closely
 
 
@@ -161,9 +161,11 @@ class Identification:
         for i, axis in enumerate(self.undetermined):
             head = "open" if i == 0 else ""
             lines.append(f"  {head:10} {axis.name}{_between(axis)}; it takes {axis.wanted}")
-        for i, (name, arguments) in enumerate(self.dialects):
+        for i, (name, arguments) in enumerate(self.dialects[:6]):
             said = ", ".join(f"{k}={_brief(v)}" for k, v in arguments.items())
             lines.append(f"  {'libraries' if i == 0 else '':10} {name}({said})")
+        if len(self.dialects) > 6:
+            lines.append(f"  {'':10} {', '.join(name for name, _ in self.dialects[6:])}")
         for i, rule in enumerate(self.also[:3]):
             lines.append(f"  {'or' if i == 0 else '':10} {short(rule)}")
         if self.others:
@@ -189,7 +191,7 @@ class Identification:
         content["also"] = [asdict(rule) for rule in self.also]
         content["axes"] = [axis._asdict() for axis in self.axes]
         content["runners_up"] = [other._asdict() for other in self.runners_up]
-        content = speakable({"ok": self.ok} | content)
+        content = _speakable({"ok": self.ok} | content)
         return dict(content)
 
     def to_json(self, **options: Any) -> str:
@@ -200,13 +202,17 @@ class Identification:
 def _brief(value: Any) -> str:
     if isinstance(value, tuple) and len(value) > 3:
         return f"[{value[0]:g}, … {len(value)} values]"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else repr(value)
+    return (
+        f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else repr(value)
+    )
 
 
 def _interval(axis: Axis) -> str:
     assert axis.low is not None and axis.high is not None
     if axis.value == 0:
-        return "0, exactly" if axis.high == 0 else f"0, at most {axis.high:.2g}"
+        if axis.high == 0 or math.isinf(axis.high):
+            return "0"
+        return f"0, at most {axis.high:.2g}"
     by = max(axis.high - axis.value, axis.value - axis.low)
     return f"{_brief(axis.value)} ± {by:.1g}"
 
@@ -301,72 +307,84 @@ def _evidence(recording: Recording, known: Mapping[str, Any], rates: Any) -> Evi
 
 
 class _Examined(NamedTuple):
+    """The hypotheses that explain a recording, the best first; and how far off the others are."""
+
     fitting: list[Explanation]
     rest: list[tuple[Found, float, int]]
 
 
 def _examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> _Examined:
-    """Which hypotheses explain the recording, the simplest first; and how far off the others are."""
-    order = sorted((one for one in found if one.cost < 9), key=lambda one: one.size)
-    order += sorted((one for one in found if one.cost >= 9), key=lambda one: one.cost)
-    winner, tried = None, []
-    for one in order[:12]:
-        explanation = _weighed(one, evidence, dtype)
-        tried.append(explanation)
-        if explanation.worst <= 1:
-            winner = explanation
+    """The hypotheses beside the recording. Without one that explains it, the nearest comes first."""
+    best, tried = _best(found, evidence, dtype)
+    small = small_steps(best.form, best.numbers, evidence)
+    if best.worst > 1:
+        near = [x for x in tried.values() if x is not best and x.worst < 30 * best.worst]
+        near.sort(key=lambda one: len(one.numbers))
+        rest = [(one, *_distance(one, best, evidence)) for one in found]
+        return _Examined([best, *near], rest)
+    fitting, rest = [replace(best, ranges=ranges(best, evidence, small))], []
+    for one in sorted(found, key=lambda one: one.size):
+        distance, step = _distance(one, best, evidence)
+        explanation = tried.get(id(one))
+        if explanation is best:
+            continue
+        if explanation is None and 1 < distance < 10 and len(tried) < _MOST:
+            explanation = tried[id(one)] = _weighed(one, evidence, dtype, rounds=1)
+        if explanation is not None:
+            distance, step = explanation.worst, explanation.leaves
+        if distance > 1 or len(fitting) >= _MOST:
+            rest.append((one, distance, step))
+            continue
+        if explanation is None:
+            explanation = replace(best, form=one.form, numbers=_named(one, evidence))
+        spans = ranges(explanation, evidence, small, besides=False)
+        if not any(_needless(explanation, spans, other) for other in fitting):
+            fitting.append(replace(explanation, ranges=ranges(explanation, evidence, small)))
+    return _Examined(fitting, rest)
+
+
+def _best(
+    found: Sequence[Found], evidence: Evidence, dtype: str
+) -> tuple[Explanation, dict[int, Explanation]]:
+    """The hypothesis that explains the recording and is written most shortly; and all looked at."""
+    tried: dict[int, Explanation] = {}
+    best: Explanation | None = None
+    length = math.inf
+    promising = sorted((x for x in found if x.cost < 100), key=lambda one: one.size)
+    for one in promising[:12]:
+        if one.size >= length:
             break
-    judge = winner or min(tried, key=lambda one: one.worst)
-    fitting, rest, weighings = [winner] if winner else [], [], 0
-    for one in order:
-        if one.form is judge.form and one.numbers.keys() - evidence.given.keys() == set(
-            judge.numbers
-        ) - _rate_names(judge.numbers):
-            continue
-        numbers = _named(one, evidence)
-        off = np.abs(evidence.trajectory - feedforward(one.form, numbers, evidence))
-        with np.errstate(all="ignore"):
-            ratio = np.where(evidence.weight > 0, off / judge.allowed, 0.0)
-            ratio = np.where(np.isinf(judge.allowed), 0.0, ratio)
-        ratio = np.where(off == 0, 0.0, np.where(np.isnan(ratio), np.inf, ratio))
-        distance = float(ratio.max(initial=0.0))
-        outside = np.flatnonzero((ratio > 1).any(axis=1))
-        if winner is None or distance > 30 or len(fitting) >= _MOST:
-            rest.append((one, distance, int(outside[0]) + 1 if len(outside) else 0))
-            continue
-        more = set(numbers) - set(winner.numbers)
-        if includes(one.form, winner.form) and set(winner.numbers) < set(numbers):
-            # The simpler rule with something besides: does the recording need it?
-            beside = Explanation(
-                one.form, numbers, {}, judge.off, judge.allowed, judge.excess, judge.reading
-            )
-            spans = ranges(beside, evidence)
-            if all(spans[name][0] == 0 for name in more) or distance > 1:
-                continue
-            fitting.append(replace(beside, ranges=spans))
-            continue
-        if distance <= 1 and weighings >= 8:
-            fitting.append(_beside(one, numbers, judge, evidence))
-            continue
-        weighings += 1
-        if weighings > 24:
-            rest.append((one, distance, int(outside[0]) + 1 if len(outside) else 0))
-            continue
-        explanation = weigh(one.form, numbers, evidence, dtype)
-        if explanation.worst <= 1:
-            fitting.append(explanation)
-        else:
-            rest.append((one, min(distance, explanation.worst), explanation.leaves))
-    return _Examined(fitting or tried, rest)
+        tried[id(one)] = explanation = _weighed(one, evidence, dtype)
+        if explanation.worst <= 1 and one.size + explanation.digits / 4 < length:
+            best, length = explanation, one.size + explanation.digits / 4
+    if best is None:
+        for one in sorted(found, key=lambda one: one.cost)[:6]:
+            if id(one) not in tried:
+                tried[id(one)] = _weighed(one, evidence, dtype)
+        best = min(tried.values(), key=lambda one: one.worst)
+    return best, tried
 
 
-def _beside(
-    one: Found, numbers: dict[str, float], judge: Explanation, evidence: Evidence
-) -> Explanation:
-    made = Explanation(
-        one.form, numbers, {}, judge.off, judge.allowed, judge.excess, judge.reading
+def _distance(one: Found, judge: Explanation, evidence: Evidence) -> tuple[float, int]:
+    """The largest error over the allowed one, by the enclosure of ``judge``; the first step."""
+    off = np.abs(evidence.trajectory - feedforward(one.form, _named(one, evidence), evidence))
+    ratio = np.where(off == 0, 0.0, off / judge.allowed)
+    ratio = np.where(np.isnan(judge.excess), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
+    outside = np.flatnonzero((ratio > 1).any(axis=1))
+    return float(ratio.max(initial=0.0)), int(outside[0]) + 1 if len(outside) else 0
+
+
+def _needless(
+    one: Explanation, spans: Mapping[str, tuple[float, float]], other: Explanation
+) -> bool:
+    """Whether ``one`` is ``other`` with numbers besides that may as well be 0."""
+    more = set(one.numbers) - set(other.numbers)
+    return (
+        bool(more)
+        and set(other.numbers) <= set(one.numbers)
+        and includes(one.form, other.form)
+        and all(spans[name][0] == 0 for name in more)
     )
-    return replace(made, ranges=ranges(made, evidence))
 
 
 def _rate_names(numbers: Mapping[str, float]) -> set[str]:
@@ -383,8 +401,8 @@ def _named(one: Found, evidence: Evidence) -> dict[str, float]:
     return numbers
 
 
-def _weighed(one: Found, evidence: Evidence, dtype: str) -> Explanation:
-    return weigh(one.form, _named(one, evidence), evidence, dtype)
+def _weighed(one: Found, evidence: Evidence, dtype: str, rounds: int = 2) -> Explanation:
+    return weigh(one.form, _named(one, evidence), evidence, dtype, rounds)
 
 
 def _identified(recording: Recording, known: Mapping[str, Any]) -> Identification:
@@ -399,14 +417,16 @@ def _identified(recording: Recording, known: Mapping[str, Any]) -> Identificatio
         return _answer(recording, known, evidence, examined, common)
     if contradiction := _contradiction(recording, known):
         return replace(contradiction, **common)
-    if fault := _imprecise(best, evidence, recording.dtype):
-        words, numbers = fault
-        exact = replace(best, numbers=numbers)
-        answer = _answer(
-            recording, known, evidence, examined._replace(fitting=[exact]), common
-        )
-        said = f"{_title(exact, evidence)}, in imprecise arithmetic: {words}"
-        return replace(answer, verdict="imprecise", sentence=said)
+    for one in examined.fitting[:4]:
+        if fault := _imprecise(one, evidence, recording.dtype):
+            words, numbers = fault
+            spans = ranges(one, evidence, small_steps(one.form, one.numbers, evidence))
+            spans |= {k: (min(spans[k][0], x), max(spans[k][1], x)) for k, x in numbers.items()}
+            exact = replace(one, numbers=numbers, ranges=spans)
+            found = examined._replace(fitting=[exact])
+            answer = _answer(recording, known, evidence, found, common)
+            said = f"{_title(exact, evidence)}, in imprecise arithmetic: {words}"
+            return replace(answer, verdict="imprecise", sentence=said)
     runners = _runners(examined, evidence)
     words, worst = _words(best.form, best.numbers), best.worst
     said = (
@@ -420,7 +440,9 @@ def _explained(recording: Recording, known: Mapping[str, Any]) -> tuple[Evidence
     """The hypotheses beside the recording, first with a constant learning rate, then with any."""
     rate = known.get("lr", "constant")
     evidence = _evidence(recording, known, rate)
-    examined = _examined(search(evidence, known, isinstance(rate, tuple)), evidence, recording.dtype)
+    examined = _examined(
+        search(evidence, known, isinstance(rate, tuple)), evidence, recording.dtype
+    )
     steps, n = recording.grads.shape
     if rate == "constant" and examined.fitting[0].worst > 1 and n > 1 and steps > 1:
         free = evidence._replace(rates="free")
@@ -439,8 +461,11 @@ def _answer(
 ) -> Identification:
     best = examined.fitting[0]
     rule = _as_rule(best, evidence)
-    axes = tuple(_axes(examined.fitting, evidence, known)) if rule is not None else ()
     optimiser = best.form.optimiser
+    if optimiser == "RMSProp":
+        axes = tuple(_axes(examined.fitting, evidence, known))
+    else:
+        axes = tuple(_own_axes(best))
     numbers = dict(best.numbers) | dict(evidence.given)
     also = [_as_rule(one, evidence) for one in examined.fitting[1:]]
     rules = [x for x in dict.fromkeys(also) if x is not None and x != rule]
@@ -458,8 +483,7 @@ def _answer(
             dict.fromkeys(
                 one.form.optimiser
                 for one in examined.fitting
-                if one.form.optimiser not in ("RMSProp", optimiser)
-                and not _is_rmsprop(one)
+                if one.form.optimiser not in ("RMSProp", optimiser) and not _is_rmsprop(one)
             )
         ),
         runners_up=_runners(examined, evidence),
@@ -472,7 +496,9 @@ def _title(one: Explanation, evidence: Evidence) -> str:
         return f"RMSProp, {_words(one.form, one.numbers)}"
     numbers = dict(one.numbers) | {k: v for k, v in evidence.given.items() if k in one.form.free}
     said = ", ".join(f"{_SPOKEN[k]}={v:g}" for k, v in numbers.items() if k in _SPOKEN)
-    return f"{one.form.optimiser}, no RMSProp: {said}" if said else f"{one.form.optimiser}, no RMSProp"
+    return (
+        f"{one.form.optimiser}, no RMSProp: {said}" if said else f"{one.form.optimiser}, no RMSProp"
+    )
 
 
 _SPOKEN = {
@@ -568,12 +594,27 @@ def _axes(
             yield _number(name, value, rules, spans, best)
 
 
+def _own_axes(best: Explanation) -> Iterator[Axis]:
+    """The numbers of another optimiser."""
+    for name, value in best.numbers.items():
+        low, high = best.ranges[name]
+        known = high - low <= 0.2 * value
+        wanted = (
+            ""
+            if known
+            else _WANTED[
+                "eps" if name.startswith("eps") else name[:2] if name.startswith("lr") else name
+            ]
+        )
+        yield Axis(name, value, known, low, high, wanted)
+
+
 def _manner(
     name: str, rule: Rule, rules: Sequence[Rule], best: Explanation, evidence: Evidence
 ) -> Axis:
     """A field that is about momentum or weight decay."""
     value = getattr(rule, name)
-    having = [x for x in rules if getattr(x, ABOUT[name])]
+    having = [x for x in rules if getattr(x, ABOUT[name]) > _LITTLE]
     if not getattr(rule, ABOUT[name]):
         return Axis(name, value, not having, wanted=_WANTED[ABOUT[name]] if having else "")
     same = len(having) == len(rules) and all(getattr(x, name) == value for x in having)
@@ -608,7 +649,7 @@ def _number(
         low, high = min(low, a), max(high, b)
     key = "eps" if name.startswith("eps") else name
     if value == 0:
-        quiet = low == 0 and high < (math.inf if key == "eps" else 1e-3)
+        quiet = low == 0 and high < (math.inf if key == "eps" else _LITTLE)
         shown = key == "eps" and any(best.ranges.get(x, (0.0, 0.0))[0] > 0 for x in _EPS)
         if name == "eps_floor":
             determined = shown and len(rules) == sum(x.eps_floor == 0 for x in rules)

@@ -82,9 +82,7 @@ class Recording:
 
     def __str__(self) -> str:
         steps, n = self.grads.shape
-        return (
-            f"{steps} step{'s' * (steps != 1)} of {n} parameter{'s' * (n != 1)}, {self.dtype}"
-        )
+        return f"{steps} step{'s' * (steps != 1)} of {n} parameter{'s' * (n != 1)}, {self.dtype}"
 
     @classmethod
     def read(cls, path: str | Path) -> Recording:

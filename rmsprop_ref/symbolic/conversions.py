@@ -59,14 +59,14 @@ def same(rule: Rule, other: Rule) -> Theorem:
         *(step(theta, g, init(theta, x, sympy), x, sympy) for x in rules), strict=True
     )
     proof = [("After the first step θ is the same", *positions)]
-    proof += _corresponding("And the states correspond", *states, factor)
+    proof += _corresponding("And the states correspond", states, factor)
     before = State(t, v, m if rule.centered else None, b if rule.momentum else None)
     befores = [before, before._replace(b=factor * b if rule.momentum else None)]
     positions, states = zip(
         *(step(theta, g, s, x, sympy) for s, x in zip(befores, rules, strict=True)), strict=True
     )
     proof += [("If they correspond before a later step, θ is the same after it", *positions)]
-    proof += _corresponding("And they correspond again", *states, factor)
+    proof += _corresponding("And they correspond again", states, factor)
     return Theorem(
         "The same rule",
         (Eq(theta_t, positions[0], evaluate=False),),
@@ -76,7 +76,8 @@ def same(rule: Rule, other: Rule) -> Theorem:
     )
 
 
-def _corresponding(words: str, ours: State, theirs: State, factor: Any) -> list[Any]:
+def _corresponding(words: str, states: Any, factor: Any) -> list[Any]:
+    ours, theirs = states
     pairs = [("v", ours.v, theirs.v)]
     pairs += [("m", ours.m, theirs.m)] if ours.m is not None else []
     pairs += [("b", factor * ours.b, theirs.b)] if ours.b is not None else []

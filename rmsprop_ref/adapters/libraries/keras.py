@@ -33,7 +33,10 @@ def on(backend: str) -> Any:
     """Keras on this backend: a process has one."""
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = backend
-    keras = importlib.import_module("keras")
+    try:
+        keras = importlib.import_module("keras")
+    except ImportError as error:
+        raise Unsupported(f"Keras on {backend} is not here: {error}") from error
     if (loaded := keras.config.backend()) != backend:
         raise Unsupported(f"Keras runs on {loaded} here: start another process for {backend}")
     if backend == "jax":  # otherwise float64 would silently be float32

@@ -1,4 +1,4 @@
-"""Optimisers in TensorFlow, and Sonnet's."""
+"""Optimisers in TensorFlow."""
 
 from __future__ import annotations
 
@@ -54,16 +54,4 @@ def op(
     update = tensorflow.function(update, jit_compile=True) if jit else update
     for t, grad in enumerate(grads):
         update(tensorflow.constant(rate(lr, t), theta.dtype), tensorflow.constant(grad))
-        yield theta.numpy().copy()
-
-
-def sonnet(theta0: Any, grads: Any, learning_rate: Any, **arguments: Any) -> Iterator[Any]:
-    """``snt.optimizers.RMSProp``, eager."""
-    import sonnet
-
-    made = sonnet.optimizers.RMSProp(rate(learning_rate, 0), **arguments)
-    theta = tensorflow.Variable(theta0)
-    for t, grad in enumerate(grads):
-        made.learning_rate = rate(learning_rate, t)
-        made.apply([tensorflow.constant(grad)], [theta])
         yield theta.numpy().copy()

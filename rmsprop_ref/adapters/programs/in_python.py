@@ -43,15 +43,18 @@ def _in_chainer(name, theta, grads, lr, **arguments):
         link.theta.grad = grad
         try:
             optimiser.update()
-        except ValueError as error:  # ε is 0 in this dtype
+        except ValueError as error:
+            if "too small" not in str(error):  # an ε that is 0 in the dtype
+                raise
             raise Unsupported(error) from error
         yield link.theta.array
 
 
 def mxnet(theta, grads, learning_rate, **arguments):
     """``mxnet.optimizer.RMSProp``, as the trainers call it."""
-    from mxnet import nd, optimizer
+    from mxnet import nd, optimizer, util
 
+    util.set_np_shape(True)  # an array may be empty
     optimiser = optimizer.RMSProp(learning_rate=rate(learning_rate, 0), **arguments)
     update = optimizer.get_updater(optimiser)
     weight = nd.array(theta, dtype=theta.dtype)
@@ -72,8 +75,9 @@ def mxnet_alex_update(theta, grads, **arguments):
 
 
 def _by_operator(name, averages, theta, grads, lr, **arguments):
-    from mxnet import nd
+    from mxnet import nd, util
 
+    util.set_np_shape(True)
     weight = nd.array(theta, dtype=theta.dtype)
     state = [nd.zeros(theta.shape, dtype=theta.dtype) for _ in range(averages)]
     for t, grad in enumerate(grads):
