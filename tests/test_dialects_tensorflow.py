@@ -37,6 +37,16 @@ SETTINGS = {
 }
 # A reciprocal root where it is computed, as in float64 and in the elements that fill no pack of 8.
 RECIPROCAL_ROOT = "(lr*x)/d -> (lr*x)*(1/d)"
+# What XLA makes of TensorFlow's op on a processor that fuses x·y + z (AVX2 and FMA).
+COMPILED = Arithmetic(
+    (
+        "beta*v + x*y -> fma(x, y, beta*v)",
+        "momentum*b + y -> fma(momentum, b, y)",
+        "x - y*y -> fma(-y, y, x)",
+        RECIPROCAL_ROOT,
+    ),
+    "dtype",
+)
 ROOT_OF_KERAS = Arithmetic((*KERAS.rewrites, RECIPROCAL_ROOT), "float64")
 
 
@@ -185,6 +195,12 @@ def test_legacy_keras_to_the_bit(name):
 @pytest.mark.parametrize("name", ["plain", "momentum", "centered", "everything", "decoupled"])
 def test_keras_3_to_the_bit(name, backend):
     assert np.all(same(f"keras-3-{backend}", SETTINGS[name], KERAS))
+
+
+@pytest.mark.parametrize("name", ["plain", "momentum", "centered", "everything"])
+def test_tensorflows_op_compiled_by_xla_to_the_bit_in_float64(name):
+    assert np.all(same("tf-op-jit", SETTINGS[name], COMPILED, dtype="float64"))
+    assert not np.all(same("tf-op-jit", SETTINGS[name], KERNEL, dtype="float64"))
 
 
 def test_other_bits_are_seen():

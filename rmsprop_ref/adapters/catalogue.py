@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmsprop_ref.adapters import Unsupported
+from rmsprop_ref.arithmetic import Arithmetic
 from rmsprop_ref.dialects import DIALECTS, Dialect
+from rmsprop_ref.dialects.in_jax import OPTAX_COMPILED
 from rmsprop_ref.rule import Rule
 
 Run = Callable[[Any, Any], Any]
@@ -40,6 +42,8 @@ class Adapter:
         The dtypes in which the library computes.
     options : dict
         What chooses the path, beside the arguments of the dialect.
+    arithmetic : Arithmetic, optional
+        How this path rounds, where it is not the dialect's.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Adapter:
     needs: str
     dtypes: tuple[str, ...] = ("float32",)
     options: Mapping[str, Any] = field(default_factory=dict)
+    arithmetic: Arithmetic | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -125,7 +130,7 @@ _PROGRAMS = [
     ("tfjs", "npm install convnetjs@0.3.0", ("float64",), ("convnetjs",)),
     (
         "chainer",
-        "pip install --no-build-isolation chainer==7.8.1 numpy==1.23.5",
+        "pip install --no-build-isolation chainer==7.8.1 numpy==1.23.5 (after setuptools<60)",
         _THREE,
         ("chainer", "chainer-graves"),
     ),
@@ -166,7 +171,9 @@ _LISTED = [
     ),
     # In JAX, and in other array libraries of Python
     Adapter("optax", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL),
-    Adapter("optax-jit", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL, {"jit": True}),
+    Adapter(
+        "optax-jit", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL, {"jit": True}, OPTAX_COMPILED
+    ),
     Adapter("optax-injected", "optax", "optax:rmsprop", "jax", _OPTAX, _ALL, {"injected": True}),
     Adapter("jax-examples", "jax_examples", "jax:rmsprop", "jax", _JAX, _ALL),
     Adapter(

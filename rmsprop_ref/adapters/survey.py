@@ -92,15 +92,11 @@ def expressible(adapter: Adapter) -> dict[str, Setting]:
 
 
 def versions(adapter: Adapter) -> dict[str, str]:
-    """What was run: what the install command names, NumPy, Python, the kind of machine."""
-    named = re.findall(r"([A-Za-z0-9_@/-]+)(?:\[\w+\])?==", adapter.needs)
-    found = {}
-    for name in [*named, "numpy"]:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pinned = re.search(re.escape(name) + r"(?:\[\w+\])?==?@?([\w.]+)", adapter.needs)
-            found[name] = pinned[1] if pinned else "?"
+    """What was run: what the install command pins, NumPy, Python, the kind of machine."""
+    pins = re.findall(r"([\w@/.-]+?)(?:\[\w+\])?(?:==|@)([\w.]+)", adapter.needs)
+    found = {"numpy": np.__version__} | dict(pins)
+    if not adapter.is_program:
+        found |= {name: importlib.metadata.version(name) for name, _ in pins}
     return found | {"python": platform.python_version(), "machine": platform.machine()}
 
 
@@ -154,9 +150,10 @@ def bits_of(
     if isinstance(setting.rule.lr, tuple):
         steps = min(steps, len(setting.rule.lr))
     theta0, grads = drawn(dtype, steps, elements)
-    arithmetic = setting.arithmetic or Arithmetic()
+    known = adapter.arithmetic or setting.arithmetic
+    arithmetic = known or Arithmetic()
     found = {
-        "arithmetic": setting.arithmetic is not None,
+        "arithmetic": known is not None,
         "steps": steps,
         "elements": elements,
         "differs": None,

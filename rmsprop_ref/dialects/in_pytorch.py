@@ -80,8 +80,7 @@ def pytorch(
     discussions=("huggingface/pytorch-image-models#225", "pytorch/pytorch#23796"),
     arithmetic=Arithmetic((_LERP, _VARIANCE, _L2, _RATE_LAST, _DECOUPLED), numbers="float64"),
     not_expressible=(
-        "caution=True with momentum: where the buffer and the gradient differ in sign the step is "
-        "left out, and the others grow by the share left out. A step then depends on all elements.",
+        "caution=True with momentum: a step then depends on the signs of all elements.",
         "corrected_weight_decay=True with a schedule: θ shrinks by η²λθ over the first η.",
     ),
 )
@@ -170,7 +169,7 @@ def timm_factory(
     arithmetic=Arithmetic((_SQUARE, _MEAN, _VARIANCE, _L2, _RATE_LAST), numbers="float64"),
     claims=(
         Claim(
-            {"eps": 1e-3},
+            {"lr": 0.01, "eps": 1e-3},
             Rule(beta=0.99, v0=1.0, eps_out=1e-3),
             'its docstring, "takes the square root of the gradient average before adding epsilon" '
             '(and, above that, "Move epsilon inside square root")',
@@ -264,7 +263,7 @@ def fastai_course(lr: Any, wd: Any = 0.0, sqr_mom: Any = 0.99, eps: Any = 1e-5) 
     arithmetic=Arithmetic((_SQUARE, _L2, "w - (lr*x)/d -> fma(-lr, x/d, w)"), numbers="float64"),
     claims=(
         Claim(
-            {"momentum": 0.9},
+            {"lr": 0.01, "momentum": 0.9},
             Rule(beta=0.99, momentum=0.9),
             'the docstring of RMSprop, momentum: "taking bigger steps"',
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,11 +35,10 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
 
     failing = {case.id: judgement.excess[case.id] > 1 for case in usual}
 
-    def explains(fault: Fault, least: float = 0.0) -> bool:
+    def explains(fault: Fault) -> _Used | None:
         if _used(fault, screen, got, failing, dtype) is None:
-            return False
-        most = _used(fault, rest, got, failing, dtype)
-        return most is not None and most >= least
+            return None
+        return _used(fault, rest, got, failing, dtype)
 
     def candidates() -> Iterator[Fault]:
         first = judgement.first(bad)
@@ -49,12 +48,21 @@ def diagnosed(judgement: Judgement, judged: Sequence[Case], bad: Sequence[str]) 
         yield from _fitted(judgement, usual)
         yield from pairs(rule)
 
+    # What encloses much explains much. A fault that leaves some numbers undetermined, or whose
+    # borders nothing comes near, is kept in mind while others are tried.
+    kept: list[tuple[_Used, Fault]] = []
     for fault in candidates():
-        if explains(fault):
+        used = explains(fault)
+        if used is not None and used.tight and used.determined > 0.9:
             return fault
+        if used is not None:
+            kept.append((used, fault))
+    if kept:
+        return max(kept, key=lambda one: (one[0].tight, one[0].determined))[1]
     for fault in coarser(rule, dtype):
-        # Its enclosures are wide: errors that do not come near their borders have another reason.
-        if explains(fault, 1 / 8):
+        # These are wide by themselves: errors not near their borders have another reason.
+        used = explains(fault)
+        if used is not None and used.most and used.tight:
             return fault
     for case in usual:
         if np.any(np.isnan(got[case.id]) & (judgement.excess[case.id] > 1)):
@@ -132,14 +140,34 @@ def _best(
     return float(grid[i]) if distance(grid[i]) < 0.01 else None
 
 
+class _Used(NamedTuple):
+    """How a fault explains a program.
+
+    Attributes
+    ----------
+    most : float
+        The largest error over the one that the fault allows, at most 1.
+    determined : float
+        The share of the numbers in need of an explanation for which the fault leaves no choice.
+    """
+
+    most: float
+    determined: float
+
+    @property
+    def tight(self) -> bool:
+        """Whether the program comes near a border of what the fault allows, or is exactly it."""
+        return self.most == 0 or self.most >= 1 / 8
+
+
 def _used(
     fault: Fault,
     inputs: Sequence[Batch],
     got: Trajectories,
     failing: Mapping[str, Any],
     dtype: str,
-) -> float | None:
-    """How much of the fault's enclosures is used, at most 1; None where something is outside.
+) -> _Used | None:
+    """How much of the fault's enclosures is used; None where something is outside.
 
     And None where hardly anything is determined of the numbers that need an explanation.
     """
@@ -156,7 +184,7 @@ def _used(
                 return None
             determined += int((known & bad).sum())
         total += int(wrong.sum())
-    return most if 8 * determined >= total else None
+    return _Used(most, determined / max(total, 1)) if 8 * determined >= total else None
 
 
 def _visible(judgement: Judgement, usual: Sequence[Case]) -> str:
@@ -168,11 +196,15 @@ def _visible(judgement: Judgement, usual: Sequence[Case]) -> str:
         return Judgement(judgement.right, {case.id: rows(case) for case in among}).passes
 
     moving = [case for case in some if (got[case.id][-1] != case.theta0).any()]
-    if moving and all((got[case.id] == got[case.id][-1]).all() for case in some):
+    if moving and not any(got[case.id].any() for case in some):
+        return "every parameter is 0 after every step"
+    still = all((got[case.id] == got[case.id][-1]).all() for case in some)
+    if moving and still:
         return "every row is the last one: one array was appended again and again, not copies"
     if len(some) > 1:
         first, same = some[0], [c for c in some if c.grads.shape == some[0].grads.shape]
-        if all(np.array_equal(got[first.id], got[case.id]) for case in same):
+        right_once = (judgement.excess[first.id] <= 1).all()
+        if right_once and all(np.array_equal(got[first.id], got[case.id]) for case in same):
             return "inputs of one shape get one answer: that of an earlier call"
     if some and right(lambda case: got[case.id][:, ::-1], some[:3]):
         return "the elements come back in reverse order"

@@ -243,7 +243,13 @@ def _judged(
             if isinstance(ball.mid, np.ndarray)
             else (got - ball.mid.hi) - ball.mid.lo
         )
-    excess = np.where(evidence.weight > 0, ball.excess(got), np.nan)
+    counts = evidence.weight > 0
+    excess = np.where(counts, ball.excess(got), np.nan)
+    # What allows anything explains nothing.
+    rounding = 64 * len(got) * ball.system.u * np.abs(got)
+    vague = counts & ~(ball.rad <= np.abs(got - evidence.theta0) + rounding)
+    if 2 * np.count_nonzero(vague) > np.count_nonzero(counts):
+        excess = np.where(vague, np.inf, excess)
     return Explanation(form, numbers, {}, off, ball.rad, excess, reading)
 
 
@@ -267,20 +273,26 @@ def ranges(
     def known(a: Floats) -> Floats:
         return _accuracy(_finite(a * weight[:, None])[weight > 0])
 
+    def spans(a: Floats) -> tuple[Floats, Floats]:
+        """The middle of each range, from the number as it is, and half its width."""
+        return _solved(_finite(a * weight[:, None]), off * weight), known(a)
+
     own = _slopes(one.form, one.numbers, evidence, small)
-    reach, found = known(own), {}
+    columns = [spans(own)]
+    found: dict[str, tuple[float, float]] = {}
     for form, name in _besides(one.form, one.numbers, evidence) if besides else ():
         away = _step(name, 0.0, small)
-        column = _effect(form, one.numbers, evidence, name, away)
-        with_it = known(np.hstack([own, column]))
-        found[name] = 0.0, max(float(with_it[-1]), found.get(name, (0.0, 0.0))[1])
-        # Another number that hardly shows may still blur the others.
-        reach = np.where(np.isfinite(with_it[:-1]), np.maximum(reach, with_it[:-1]), reach)
-    # The least-squares estimate is the middle; the numbers may have been made short.
-    middle = _moved(one.numbers, _solved(_finite(own * weight[:, None]), off * weight))
+        middle, reach = spans(np.hstack([own, _effect(form, one.numbers, evidence, name, away)]))
+        high = max(float(middle[-1] + reach[-1]), 0.0)
+        found[name] = 0.0, max(high, found.get(name, (0.0, 0.0))[1])
+        # Another number that hardly shows may still move the others, where it does not hide them.
+        if np.isfinite(reach).all():
+            columns.append((middle[:-1], reach[:-1]))
     for k, (name, value) in enumerate(one.numbers.items()):
-        low, high = _range(name, middle[name], float(reach[k]))
-        found[name] = min(low, value), max(high, value)
+        # The numbers may have been made short: they are no longer in the middle.
+        ends = [_range(name, value + float(m[k]), float(r[k])) for m, r in columns]
+        lows, highs = zip((value, value), *ends, strict=True)
+        found[name] = min(lows), max(highs)
     return found
 
 

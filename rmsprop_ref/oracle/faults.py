@@ -537,8 +537,8 @@ def _coefficients_in(name: str, rule: Rule, dtype: str) -> Iterator[Fault]:
     def late(beta: Fraction) -> Fraction:
         return rounded(1 - rounded(beta))
 
-    def only(field: str) -> Number:
-        return lambda which, x: rounded(x) if which == field else x
+    def only(*some: str) -> Number:
+        return lambda which, x: rounded(x) if which in some else x
 
     def imprecise(sentence: str, **fields: Any) -> Fault:
         return Fault(sentence, "arithmetic", rule, "imprecise", **fields)
@@ -555,9 +555,16 @@ def _coefficients_in(name: str, rule: Rule, dtype: str) -> Iterator[Fault]:
             complement=late,
             slack=slack,
         )
-        for field, words in SPOKEN.items():
-            if getattr(rule, field):
-                yield imprecise(f"{words} is rounded to {name}", number=only(field))
+        # Some of them, as where a library keeps its learning rate in an array and not its β.
+        present = [field for field in SPOKEN if getattr(rule, field)]
+        most = len(present) if name == "float32" else 1
+        for count in range(1, most + 1):
+            for some in itertools.combinations(present, count):
+                words = " and ".join(SPOKEN[field] for field in some)
+                said = f"{words} {'is' if count == 1 else 'are'} rounded to {name}"
+                yield imprecise(said, number=only(*some))
+                if "beta" in some:
+                    yield imprecise(f"{said}, and so is 1-β", number=only(*some), complement=late)
 
 
 def coarser(rule: Rule, dtype: str) -> Iterator[Fault]:

@@ -320,7 +320,8 @@ def _examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> _Examin
     if best.worst > 1:
         near = [x for x in tried.values() if x is not best and x.worst < 30 * best.worst]
         near.sort(key=lambda one: len(one.numbers))
-        rest = [(one, *_distance(one, best, evidence)) for one in found]
+        nearest = sorted(found, key=lambda one: one.cost)[:12]
+        rest = [(one, *_distance(one, best, evidence)) for one in nearest]
         return _Examined([best, *near], rest)
     fitting, rest = [replace(best, ranges=ranges(best, evidence, small))], []
     for one in sorted(found, key=lambda one: one.size):
@@ -328,6 +329,8 @@ def _examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> _Examin
         explanation = tried.get(id(one))
         if explanation is best:
             continue
+        if best.form.optimiser != "RMSProp" == one.form.optimiser:
+            continue  # an RMSProp comes as near as one likes to it
         if explanation is None and 1 < distance < 10 and len(tried) < _MOST:
             explanation = tried[id(one)] = _weighed(one, evidence, dtype, rounds=1)
         if explanation is not None:
@@ -338,7 +341,10 @@ def _examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> _Examin
         if explanation is None:
             explanation = replace(best, form=one.form, numbers=_named(one, evidence))
         spans = ranges(explanation, evidence, small, besides=False)
-        if not any(_needless(explanation, spans, other) for other in fitting):
+        simpler = [k for k, x in enumerate(fitting) if _needless(explanation, spans, x)]
+        for k in simpler:
+            fitting[k] = replace(fitting[k], ranges=_hull(fitting[k].ranges, spans))
+        if not simpler:
             fitting.append(replace(explanation, ranges=ranges(explanation, evidence, small)))
     return _Examined(fitting, rest)
 
@@ -350,10 +356,12 @@ def _best(
     tried: dict[int, Explanation] = {}
     best: Explanation | None = None
     length = math.inf
-    promising = sorted((x for x in found if x.cost < 100), key=lambda one: one.size)
-    for one in promising[:12]:
-        if one.size >= length:
-            break
+    promising = sorted(
+        (one for one in found if one.cost < 1e4), key=lambda one: (one.cost > 9, one.size)
+    )
+    for one in promising:
+        if one.size >= length or len(tried) >= 12:
+            continue
         tried[id(one)] = explanation = _weighed(one, evidence, dtype)
         if explanation.worst <= 1 and one.size + explanation.digits / 4 < length:
             best, length = explanation, one.size + explanation.digits / 4
@@ -372,6 +380,14 @@ def _distance(one: Found, judge: Explanation, evidence: Evidence) -> tuple[float
     ratio = np.where(np.isnan(judge.excess), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
     outside = np.flatnonzero((ratio > 1).any(axis=1))
     return float(ratio.max(initial=0.0)), int(outside[0]) + 1 if len(outside) else 0
+
+
+def _hull(
+    a: Mapping[str, tuple[float, float]], b: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Ranges that hold both."""
+    ends = {k: [x[k] for x in (a, b) if k in x] for k in (*a, *b)}
+    return {k: (min(low for low, _ in x), max(high for _, high in x)) for k, x in ends.items()}
 
 
 def _needless(
@@ -440,9 +456,11 @@ def _explained(recording: Recording, known: Mapping[str, Any]) -> tuple[Evidence
     """The hypotheses beside the recording, first with a constant learning rate, then with any."""
     rate = known.get("lr", "constant")
     evidence = _evidence(recording, known, rate)
-    examined = _examined(
-        search(evidence, known, isinstance(rate, tuple)), evidence, recording.dtype
-    )
+    for everything in (False, True):
+        found = search(evidence, known, isinstance(rate, tuple), everything)
+        examined = _examined(found, evidence, recording.dtype)
+        if examined.fitting[0].worst <= 1 or all(one.cost >= 1e4 for one in found):
+            break
     steps, n = recording.grads.shape
     if rate == "constant" and examined.fitting[0].worst > 1 and n > 1 and steps > 1:
         free = evidence._replace(rates="free")

@@ -7,9 +7,9 @@ from typing import Any
 
 from rmsprop_ref.adapters.libraries.torch import alone, driven
 
-_FILE = alone("stable_baselines3.common.sb2_compat.rmsprop_tf_like")
+RMSpropTFLike = alone("stable_baselines3.common.sb2_compat.rmsprop_tf_like").RMSpropTFLike
 
 
 def rmsprop(theta0: Any, grads: Any, lr: Any, **arguments: Any) -> Iterator[Any]:
     """``RMSpropTFLike``."""
-    return driven(_FILE.RMSpropTFLike, theta0, grads, lr, **arguments)
+    return driven(RMSpropTFLike, theta0, grads, lr, **arguments)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import torch
+from torch.optim.rmsprop import rmsprop as functional
 
 from rmsprop_ref.adapters.catalogue import rate
 
@@ -19,20 +20,40 @@ def rmsprop(theta0: Any, grads: Any, lr: Any, **arguments: Any) -> Iterator[Any]
     return driven(torch.optim.RMSprop, theta0, grads, lr, **arguments)
 
 
-def compiled(theta0: Any, grads: Any, lr: Any, **arguments: Any) -> Iterator[Any]:
-    """``torch.optim.RMSprop`` with its step compiled (Inductor, for the CPU, in C++)."""
-    # One program for all lengths and learning rates; an error, not the eager path, where it fails.
-    torch._dynamo.config.recompile_limit = 64
-    torch._dynamo.config.fail_on_recompile_limit_hit = True
-    theta = torch.nn.Parameter(tensor(theta0))
-    eta = torch.tensor(rate(lr, 0), dtype=torch.float64)
-    made = torch.optim.RMSprop([theta], lr=eta, **arguments)
-    step = torch.compile(made.step, fullgraph=False, dynamic=True)
+def compiled(
+    theta0: Any,
+    grads: Any,
+    lr: Any,
+    alpha: Any = 0.99,
+    momentum: Any = 0,
+    centered: bool = False,
+    **arguments: Any,
+) -> Iterator[Any]:
+    """What the step of ``torch.optim.RMSprop`` calls, compiled (Inductor, for the CPU, in C++).
+
+    The learning rate is a tensor: as a number it would be compiled in, and each one anew.
+    """
+    theta = tensor(theta0)
+    v, m, b = ([torch.zeros_like(theta)] if has else [] for has in (True, centered, momentum > 0))
+    steps = [torch.zeros(())]
     for t, grad in enumerate(grads):
-        made.param_groups[0]["lr"].fill_(rate(lr, t))
-        theta.grad = tensor(grad)
-        step()
-        yield array(theta.detach(), theta0.dtype)
+        _COMPILED(
+            *([theta], [tensor(grad)], v, m, b, steps),
+            foreach=True,
+            lr=torch.tensor(rate(lr, t), dtype=torch.float64),
+            alpha=alpha,
+            momentum=momentum,
+            centered=centered,
+            **arguments,
+        )
+        yield array(theta, theta0.dtype)
+
+
+# In one piece and for all lengths, or an error: where only parts can be compiled, PyTorch would
+# silently run the rest as it stands.
+_COMPILED = torch.compile(functional, fullgraph=True, dynamic=True)
+torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
+torch._dynamo.config.fail_on_recompile_limit_hit = True
 
 
 def driven(optimiser: Any, theta0: Any, grads: Any, lr: Any, **arguments: Any) -> Iterator[Any]:
