@@ -42,6 +42,7 @@ kill-matrix: .venv/ready ## Run the faulty implementations through the oracle an
 	.venv/bin/python book/kill_matrix.py
 
 atlas: .venv/ready ## Run the real libraries through the oracle, each in an environment of its own: an hour, 8 GB
+	.venv/bin/python book/atlas.py $(ADAPTERS)
 	.venv/bin/python book/atlas.py --long $(ADAPTERS)
 
 bench: .venv/ready ## Measure what the oracle costs, and hold it to its bounds

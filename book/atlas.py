@@ -3,6 +3,7 @@
     python book/atlas.py                    make the environments, ask everyone, write the pages
     python book/atlas.py pytorch optax      only these adapters; the rest of the atlas stays
     python book/atlas.py --pages            write the pages again, from what was measured
+    python book/atlas.py --long             how far bits go over 10,000 steps of 100,000 elements
     python book/atlas.py --check pytorch    ask, and compare with the stored atlas; write nothing
 
 Everything takes about half an hour on two cores, and 5 GB. What cannot be installed is reported,
@@ -15,7 +16,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ def python_for(adapter: Adapter) -> Path:
     return FOLDER / adapter.environment / "bin" / "python"
 
 
-def measured(names: Sequence[str], long_run: bool) -> dict[str, Any]:
+def measured(names: Sequence[str], long_run: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     """Make the environments that are missing, and ask the adapters, two at a time."""
     failed: dict[str, str] = {}
     for environment in dict.fromkeys(ADAPTERS[name].environment for name in names):
@@ -68,27 +69,23 @@ def measured(names: Sequence[str], long_run: bool) -> dict[str, Any]:
             except subprocess.CalledProcessError as error:
                 failed[environment] = f"not installed: {' '.join(map(str, error.cmd))}"
                 print(failed[environment], flush=True)
+    for name in names:
+        if why := failed.get(ADAPTERS[name].environment):
+            yield name, {"adapter": name, "dialect": ADAPTERS[name].dialect_name, "failed": why}
     ready = [name for name in names if ADAPTERS[name].environment not in failed]
-    found = {
-        name: {
-            "adapter": name,
-            "dialect": ADAPTERS[name].dialect_name,
-            "failed": failed[ADAPTERS[name].environment],
-        }
-        for name in names
-        if name not in ready
-    }
     with ThreadPoolExecutor(2) as pool:
         for name, answer in zip(ready, pool.map(lambda n: ask(n, long_run), ready), strict=True):
             print(f"{name}: {summary(answer)}", flush=True)
-            found[name] = answer
-    return {name: found[name] for name in names}
+            yield name, answer
 
 
 def summary(answer: dict[str, Any]) -> str:
     """One adapter in a line."""
     if "failed" in answer:
         return str(answer["failed"])
+    if "rules" not in answer:
+        ends = {dtype: bits["differs"] or "nowhere" for dtype, bits in answer.items()}
+        return ", ".join(f"{dtype} differs from step {end}" for dtype, end in ends.items())
     verdicts = [v["verdict"] for row in answer["rules"] for v in row["verdicts"].values()]
     passed = sum(verdict in PASSING for verdict in verdicts)
     deviations = sum(claim["verdict"] not in PASSING for claim in answer["claims"])
@@ -148,19 +145,26 @@ def main(arguments: Iterable[str] | None = None) -> int:
     parser.add_argument("adapters", nargs="*", help="which; by default all")
     parser.add_argument("--pages", action="store_true", help="write the pages only")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    parser.add_argument("--long", action="store_true", help="bits over 10,000 steps of 100,000")
+    parser.add_argument("--long", action="store_true", help="only the bits of a long run")
     options = parser.parse_args(arguments)
     if unknown := [name for name in options.adapters if name not in ADAPTERS]:
         parser.error(f"no adapter {unknown[0]!r}: there are {', '.join(ADAPTERS)}")
     stored = read()
     if not options.pages:
-        found = measured(options.adapters or list(ADAPTERS), options.long)
+        found = {}
+        for name, answer in measured(options.adapters or list(ADAPTERS), options.long):
+            found[name] = answer
+            if options.check:
+                continue
+            if not options.long:
+                stored[name] = answer
+            elif name in stored and "failed" not in answer:
+                stored[name]["long_run"] = answer
+            write(stored)
         if options.check:
             different = compared(stored, found)
             print("\n".join(different) or "as in the stored atlas")
             return 1 if different else 0
-        stored |= found
-        write(stored)
     from atlas_pages import write_pages
 
     write_pages(stored)

@@ -285,11 +285,7 @@ def page(dialect: Dialect, answers: Sequence[Answers]) -> str:
 
 
 def _rule(dialect: Dialect) -> str:
-    parameters = dialect.signature.parameters.values()
-    shown = ", ".join(
-        p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
-    )
-    said = f"Its arguments and defaults: `{shown}`.\n\n"
+    said = f"Its arguments and defaults: `{dialect.spoken}`.\n\n"
     try:
         setting = defaults(dialect)
     except Unsupported as error:

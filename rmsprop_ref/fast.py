@@ -149,7 +149,7 @@ def _parts(arrays: Arrays, threads: int) -> Iterator[Arrays]:
     if all(array.flags.c_contiguous for array in arrays):
         yield tuple(array.reshape(-1) for array in arrays)
     elif arrays[0].size:
-        modes = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]
+        modes: Any = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]
         with numpy.nditer(arrays, ["external_loop"], modes) as views:
             yield from views
 
@@ -190,7 +190,7 @@ def _plan(rule: Rule, t: int, dtype: str) -> _Plan:
     program = trace(rule, t)
     registers = {name: i for i, name in enumerate(program.inputs)}
     constants: list[Constant] = []
-    lines = []
+    lines: list[_Line] = []
     for name, op, operands in program.lines:
         numbers = [x for x in operands if not isinstance(x, str)]
         if op == "+" and numbers == [0]:  # x + 0.0 is x: no sum here is ever -0.0

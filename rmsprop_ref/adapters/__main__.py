@@ -1,11 +1,14 @@
-"""``python -m rmsprop_ref.adapters NAME [--long]``: what the oracle says of a library, as JSON."""
+"""``python -m rmsprop_ref.adapters NAME``: what the oracle says of a library, as JSON.
+
+With ``--long``: how far its bits go over 10,000 steps of 100,000 elements.
+"""
 
 import json
 import sys
 
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.adapters.catalogue import ADAPTERS
-from rmsprop_ref.adapters.survey import survey
+from rmsprop_ref.adapters.survey import long_run, survey
 from rmsprop_ref.oracle.report import _speakable
 
 
@@ -16,7 +19,7 @@ def main(arguments: list[str]) -> int:
         print(f"which? Not {' '.join(names)!r}: one of {', '.join(ADAPTERS)}", file=sys.stderr)
         return 2
     try:
-        found = survey(ADAPTERS[names[0]], long_run="--long" in arguments)
+        found = (long_run if "--long" in arguments else survey)(ADAPTERS[names[0]])
     except Unsupported as error:
         print(error, file=sys.stderr)
         return 1

@@ -157,7 +157,18 @@ _LISTED = [
     Adapter(
         "pytorch-foreach", "pytorch", "torch:rmsprop", "torch", _TORCH, _ALL, {"foreach": True}
     ),
-    Adapter("pytorch-compiled", "pytorch", "torch:compiled", "torch", _TORCH, _ALL),
+    Adapter(
+        "pytorch-compiled", "pytorch", "torch:compiled", "torch", _TORCH, _ALL, {"foreach": False}
+    ),
+    Adapter(
+        "pytorch-compiled-foreach",
+        "pytorch",
+        "torch:compiled",
+        "torch",
+        _TORCH,
+        ("float32", "float64"),
+        {"foreach": True},
+    ),
     *(
         Adapter(
             name,

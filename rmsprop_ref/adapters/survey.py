@@ -30,18 +30,11 @@ from rmsprop_ref.rule import Rule
 
 TIMEOUT = 120.0  # seconds for one trajectory: the first call may compile
 LONG_RUN = (10_000, 100_000)  # steps and elements over which bits are compared
-SHORT_RUN = (300, 1_000)
+SHORT_RUN = (100, 1_000)
 
 
-def survey(adapter: Adapter, *, long_run: bool = False) -> dict[str, Any]:
+def survey(adapter: Adapter) -> dict[str, Any]:
     """What the oracle says of an adapter, ready for JSON.
-
-    Parameters
-    ----------
-    adapter : Adapter
-        Whom to ask.
-    long_run : bool
-        Whether to compare bits over 10,000 steps of 100,000 elements too; that takes minutes.
 
     Raises
     ------
@@ -63,7 +56,7 @@ def survey(adapter: Adapter, *, long_run: bool = False) -> dict[str, Any]:
                 "bits": bits,
             }
         )
-    found = {
+    return {
         "adapter": adapter.name,
         "dialect": adapter.dialect_name,
         "versions": versions(adapter),
@@ -71,9 +64,6 @@ def survey(adapter: Adapter, *, long_run: bool = False) -> dict[str, Any]:
         "special": {dtype: special(adapter, dtype) for dtype in adapter.dtypes},
         "claims": [_claimed(adapter, claim) for claim in adapter.dialect.claims],
     }
-    if long_run:
-        found["long_run"] = _long_run(adapter, settings, rows)
-    return found
 
 
 def expressible(adapter: Adapter) -> dict[str, Setting]:
@@ -192,20 +182,19 @@ def drawn(dtype: str, steps: int, elements: int) -> tuple[Any, Callable[[], Iter
     return theta0, grads
 
 
-def _long_run(
-    adapter: Adapter, settings: dict[str, Setting], rows: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """Ten thousand steps, of the first rule whose bits were all the same over three hundred."""
-    found = {}
-    for dtype in ("float32", "float64"):
-        for row in rows:
-            # A schedule has no ten thousand values.
-            scheduled = isinstance(row["rule"].get("lr"), (list, tuple))
-            same = row["bits"].get(dtype, {}).get("differs", 0) is None
-            if same and not scheduled and not adapter.is_program:
-                setting = settings[row["suite"]]
+def long_run(adapter: Adapter) -> dict[str, Any]:
+    """Ten thousand steps of the first rule whose bits are all the same over a hundred.
+
+    It takes minutes. A program, which reads all gradients at once, is not asked.
+    """
+    found: dict[str, Any] = {}
+    for dtype in {"float32", "float64"} & set(adapter.dtypes) if not adapter.is_program else ():
+        for name, setting in expressible(adapter).items():
+            if isinstance(setting.rule.lr, tuple):  # it has no ten thousand values
+                continue
+            if bits_of(adapter, setting, dtype, *SHORT_RUN).get("differs", 0) is None:
                 bits = bits_of(adapter, setting, dtype, *LONG_RUN)
-                found[dtype] = {"suite": row["suite"]} | bits
+                found[dtype] = {"suite": name} | bits
                 break
     return found
 

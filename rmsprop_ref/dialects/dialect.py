@@ -140,6 +140,14 @@ class Dialect:
         """The library's argument names and defaults."""
         return inspect.signature(self.function)
 
+    @property
+    def spoken(self) -> str:
+        """The argument names and defaults, as one types them."""
+        parameters = self.signature.parameters.values()
+        return ", ".join(
+            p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters
+        )
+
     def __call__(self, **arguments: Any) -> Setting:
         """What the library computes with these arguments.
 
@@ -155,8 +163,7 @@ class Dialect:
         try:
             bound = self.signature.bind(**arguments)
         except TypeError as error:
-            names = ", ".join(map(str, self.signature.parameters.values()))
-            raise TypeError(f"{self.name}: {error}; {self.library} has ({names})") from None
+            raise TypeError(f"{self.name}: {error}; {self.library} has ({self.spoken})") from None
         bound.apply_defaults()
         made = self.function(**bound.arguments)
         rule, arithmetic = made if isinstance(made, tuple) else (made, self.arithmetic)

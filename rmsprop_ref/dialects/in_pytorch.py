@@ -55,8 +55,8 @@ def pytorch(
 ) -> Any:
     """ε outside the root; the learning rate multiplies what leaves the momentum buffer.
 
-    ``foreach`` rounds as the loop does. ``capturable`` with a tensor as learning rate (on a GPU)
-    forms g/(d/η) in place of (ηg)/d.
+    ``foreach`` rounds as the loop does; compiled, it rounds a learning rate that is a tensor to
+    float32, also beside float64. ``capturable`` with such a one (on a GPU) forms g/(d/η) for (ηg)/d.
     """
     if maximize:
         raise Unsupported(_MAXIMIZE)

@@ -41,7 +41,7 @@ NAMES = ("beta", "eps_in", "eps_out", "eps_floor", "v0", "momentum", "weight_dec
 _LOG = np.array([False, True, True, True, True, False, False])
 _LOWEST = np.array([-36.0, -140.0, -70.0, -70.0, -140.0, 0.0, -np.inf])
 _HIGHEST = np.array([0.0, 30.0, 20.0, 20.0, 60.0, 1.0, np.inf])
-_LONGEST = np.array([1.5, 3.0, 2.0, 2.0, 4.0, 0.3, np.inf])  # of one correction
+_LONGEST = np.array([1.0, 1.4, 0.7, 0.7, 1.4, 0.2, np.inf])  # of one correction
 # How far off is a neighbour, from which a derivative is taken. An ε may have so little effect that a
 # smaller change is not seen; its derivative may be a little wrong, for it is taken again each time.
 _AWAY = np.array([1e-7, 1e-3, 1e-3, 1e-3, 1e-3, 1e-7, 1e-7])

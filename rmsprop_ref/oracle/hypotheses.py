@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -122,7 +123,9 @@ class Found(NamedTuple):
     @property
     def size(self) -> float:
         """How much it assumes: the simpler of two that explain the same is preferred."""
-        fields = 0 if self.form.optimiser.startswith("SGD") else len(self.form.fields)
+        name = self.form.optimiser
+        fields = 0 if name.startswith("SGD") else len(self.form.fields)
+        fields += not name.startswith(("RMSProp", "SGD", "sign"))
         rarer = {"eps_in": 0.1, "v0": 0.3, "eps_floor": 0.4}
         return fields + sum(1 + rarer.get(name, 0.0) for name in self.numbers)
 
@@ -202,11 +205,13 @@ def search(
         if fits and not any(includes(form, one) for one in near):
             near.append(form)
     for _ in range(2):  # the best may need more corrections, or one number more
-        if near or not found:
-            break
         found.sort(key=lambda one: one.cost)
-        more = [x for one in found[:3] for x in _extended(one, evidence)]
-        near = [one.form for one in more if one.cost < 1e4]
+        if not found or found[0].cost < 9:
+            break
+        nearest = sorted(found, key=lambda one: math.log10(one.cost) + one.size / 2)[:6]
+        more = [x for one in nearest for x in _extended(one, evidence)]
+        if min(x.cost for x in more) > 0.1 * found[0].cost:
+            break
         found = more + found
     return found
 

@@ -168,8 +168,6 @@ class Identification:
             lines.append(f"  {'':10} {', '.join(name for name, _ in self.dialects[6:])}")
         for i, rule in enumerate(self.also[:3]):
             lines.append(f"  {'or' if i == 0 else '':10} {short(rule)}")
-        if self.others:
-            lines.append(f"  {'or':10} {', '.join(self.others)}")
         for i, other in enumerate(self.runners_up):
             head = "not" if i == 0 else ""
             lines.append(
@@ -329,8 +327,8 @@ def _examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> _Examin
         explanation = tried.get(id(one))
         if explanation is best:
             continue
-        if best.form.optimiser != "RMSProp" == one.form.optimiser:
-            continue  # an RMSProp comes as near as one likes to it
+        if best.form.optimiser != "RMSProp" == one.form.optimiser and _extreme(one, evidence):
+            continue
         if explanation is None and 1 < distance < 10 and len(tried) < _MOST:
             explanation = tried[id(one)] = _weighed(one, evidence, dtype, rounds=1)
         if explanation is not None:
@@ -382,6 +380,13 @@ def _distance(one: Found, judge: Explanation, evidence: Evidence) -> tuple[float
     return float(ratio.max(initial=0.0)), int(outside[0]) + 1 if len(outside) else 0
 
 
+def _extreme(one: Found, evidence: Evidence) -> bool:
+    """Whether an RMSProp is all but the limit that another optimiser is."""
+    largest = float(np.nanmax(np.abs(evidence.grads), initial=0.0))
+    eps = one.numbers.get("eps_out", 0.0) + math.sqrt(one.numbers.get("eps_in", 0.0))
+    return not 1e-4 < one.numbers.get("beta", 0.5) < 1 - 1e-4 or eps > 100 * largest
+
+
 def _hull(
     a: Mapping[str, tuple[float, float]], b: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[float, float]]:
@@ -424,12 +429,29 @@ def _weighed(one: Found, evidence: Evidence, dtype: str, rounds: int = 2) -> Exp
 def _identified(recording: Recording, known: Mapping[str, Any]) -> Identification:
     """The answer for a recording."""
     common: dict[str, Any] = {"dtype": recording.dtype, "shape": recording.grads.shape}
-    if (recording.trajectory == recording.theta0).all() and (recording.grads != 0).any():
-        said = "none: θ never moves, though there are gradients"
+    if (recording.trajectory == recording.theta0).all():
+        moving = (np.nan_to_num(recording.grads) != 0).any()
+        why = "though there are gradients" if moving else "and all gradients are zero"
+        said = f"none: θ never moves, {why}"
         return Identification("", None, {}, (), "none", said, **common)
-    evidence, examined = _explained(recording, known)
+    part = _part(recording)
+    evidence, examined = _explained(part, known)
     best = examined.fitting[0]
     if best.worst <= 1:
+        if part is not recording and evidence.rates != "free":
+            whole = _evidence(recording, known, evidence.rates)
+            fitting = []
+            for one in examined.fitting[:8]:
+                again = weigh(one.form, one.numbers, whole, recording.dtype)
+                if again.worst <= 1:
+                    spans = _hull(one.ranges, {k: (x, x) for k, x in again.numbers.items()})
+                    fitting.append(replace(again, ranges=spans))
+            if not fitting:
+                said = (
+                    f"none: what explains a part of it, {_title(best, evidence)}, fails elsewhere"
+                )
+                return Identification("", None, {}, (), "none", said, **common)
+            examined = examined._replace(fitting=fitting)
         return _answer(recording, known, evidence, examined, common)
     if contradiction := _contradiction(recording, known):
         return replace(contradiction, **common)
@@ -450,6 +472,24 @@ def _identified(recording: Recording, known: Mapping[str, Any]) -> Identificatio
         f"{worst:.2g} times the allowed error off, first in step {best.leaves}"
     )
     return Identification("", None, {}, (), "none", said, runners_up=runners, **common)
+
+
+def _part(recording: Recording) -> Recording:
+    """As much of a large recording as it takes: some elements of all sizes, and the first steps."""
+    steps, n = recording.grads.shape
+    kept = max(4, 240 // min(steps, 60))
+    if steps <= 60 and n <= kept:
+        return recording
+    sizes = np.abs(recording.grads[:60])
+    size = np.min(np.where(sizes > 0, sizes, np.inf), axis=0)  # ε shows where it is small
+    spread = np.linspace(0, n - 1, min(kept, n)).astype(int)
+    chosen = np.sort(np.argsort(size, kind="stable")[spread])
+    return Recording(
+        recording.theta0[chosen],
+        recording.grads[:60, chosen],
+        recording.trajectory[:60, chosen],
+        recording.dtype,
+    )
 
 
 def _explained(recording: Recording, known: Mapping[str, Any]) -> tuple[Evidence, _Examined]:
@@ -487,23 +527,23 @@ def _answer(
     numbers = dict(best.numbers) | dict(evidence.given)
     also = [_as_rule(one, evidence) for one in examined.fitting[1:]]
     rules = [x for x in dict.fromkeys(also) if x is not None and x != rule]
+    kinds = [one.form.optimiser for one in examined.fitting if not _without_momentum(one)]
+    others = tuple(x for x in dict.fromkeys(kinds) if x != optimiser)
+    said = _title(best, evidence)
+    if others:
+        said = said.replace(", no RMSProp", "")
+        said += f"; or {', '.join(others)}: the recording does not tell"
     return Identification(
         optimiser,
         rule,
         numbers,
         axes,
         "identified",
-        _title(best, evidence),
+        said,
         worst=best.worst,
         dialects=tuple(_dialects([rule, *rules])) if optimiser == "RMSProp" and rule else (),
         also=tuple(rules),
-        others=tuple(
-            dict.fromkeys(
-                one.form.optimiser
-                for one in examined.fitting
-                if one.form.optimiser not in ("RMSProp", optimiser) and not _is_rmsprop(one)
-            )
-        ),
+        others=others,
         runners_up=_runners(examined, evidence),
         **common,
     )
@@ -567,9 +607,9 @@ def _as_rule(one: Explanation, evidence: Evidence) -> Rule | None:
     return one.rule(evidence) if name == "RMSProp" or name.startswith("SGD") else None
 
 
-def _is_rmsprop(one: Explanation) -> bool:
-    """Whether it is Adam or AMSGrad without momentum: for the first a Rule has a name."""
-    return one.form.optimiser == "Adam" and one.ranges.get("momentum", (1.0, 1.0))[0] == 0
+def _without_momentum(one: Explanation) -> bool:
+    """Whether it is Adam without momentum, which is an RMSProp."""
+    return one.form.optimiser[:4] == "Adam" and one.ranges.get("momentum", (1.0,))[0] == 0
 
 
 def _runners(examined: _Examined, evidence: Evidence) -> tuple[RunnerUp, ...]:
@@ -717,6 +757,8 @@ def _imprecise(
             numbers[name] = near if abs(near - value) <= 0.02 * abs(value) else value
         rule = replace(best, numbers=numbers).rule(evidence)
         for fault in imprecise(rule, dtype):
+            if not fault.sentence.endswith((dtype, "float32")):
+                continue  # a format so narrow would excuse anything
             made = fault.steps(
                 evidence.theta0, evidence.grads, (slice(0, len(evidence.theta0)),), dtype
             )

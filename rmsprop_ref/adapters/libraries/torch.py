@@ -31,7 +31,7 @@ def compiled(
 ) -> Iterator[Any]:
     """What the step of ``torch.optim.RMSprop`` calls, compiled (Inductor, for the CPU, in C++).
 
-    The learning rate is a tensor: as a number it would be compiled in, and each one anew.
+    The learning rate is a tensor of float64: as a number it would be compiled in, each one anew.
     """
     theta = tensor(theta0)
     v, m, b = ([torch.zeros_like(theta)] if has else [] for has in (True, centered, momentum > 0))
@@ -39,7 +39,6 @@ def compiled(
     for t, grad in enumerate(grads):
         _COMPILED(
             *([theta], [tensor(grad)], v, m, b, steps),
-            foreach=True,
             lr=torch.tensor(rate(lr, t), dtype=torch.float64),
             alpha=alpha,
             momentum=momentum,
