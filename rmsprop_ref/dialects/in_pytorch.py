@@ -56,7 +56,7 @@ def pytorch(
     """ε outside the root; the learning rate multiplies what leaves the momentum buffer.
 
     ``foreach`` rounds as the loop does; compiled, it rounds a learning rate that is a tensor to
-    float32, also beside float64. ``capturable`` with such a one (on a GPU) forms g/(d/η) for (ηg)/d.
+    float32, also beside float64. ``capturable`` with such a one (on a GPU) forms g/(d/η).
     """
     if maximize:
         raise Unsupported(_MAXIMIZE)

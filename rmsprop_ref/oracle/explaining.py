@@ -1,4 +1,4 @@
-"""A hypothesis beside a recording: whether its enclosure holds it, and how well its numbers are known.
+"""A hypothesis beside a recording: whether its enclosure holds it, and to which numbers.
 
 Near its best numbers a hypothesis is linear in them. Let A be the matrix of the derivatives of the
 recorded numbers, each over the radius that the enclosure allows. Errors of up to one radius each
@@ -125,7 +125,7 @@ def _step(name: str, value: float, small: Mapping[str, float]) -> float:
 def small_steps(form: Form, numbers: dict[str, float], evidence: Evidence) -> dict[str, float]:
     """For each ε, and for v0: a number so small that its effect is small, but seen."""
     tried = np.geomspace(1e-40, 1e8, 49)
-    found = {}
+    found: dict[str, float] = {}
     for name in ("eps_in", "eps_out", "eps_floor", "v0"):
         if name in form.free and name not in evidence.given:
             value = numbers.get(name, 0.0)

@@ -42,8 +42,8 @@ _LOG = np.array([False, True, True, True, True, False, False])
 _LOWEST = np.array([-36.0, -140.0, -70.0, -70.0, -140.0, 0.0, -np.inf])
 _HIGHEST = np.array([0.0, 30.0, 20.0, 20.0, 60.0, 1.0, np.inf])
 _LONGEST = np.array([1.0, 1.4, 0.7, 0.7, 1.4, 0.2, np.inf])  # of one correction
-# How far off is a neighbour, from which a derivative is taken. An ε may have so little effect that a
-# smaller change is not seen; its derivative may be a little wrong, for it is taken again each time.
+# How far off is a neighbour, from which a derivative is taken. An ε may have so little effect that
+# a smaller change is not seen; its derivative may be a little wrong: it is taken again each time.
 _AWAY = np.array([1e-7, 1e-3, 1e-3, 1e-3, 1e-3, 1e-7, 1e-7])
 
 
@@ -264,14 +264,15 @@ def increments(form: Form, numbers: Floats, evidence: Evidence) -> Floats:
 
 
 def _projected(x: Floats, y: Floats, rates: Any) -> tuple[Floats, Any]:
-    """The learning rates (of shape (T or 1, 1, C)) that bring x nearest to y, and how to project."""
+    """The learning rates (T or 1, 1, C) that bring x nearest to y, and how to project."""
     if not isinstance(rates, str):
         return np.ones((1, 1, x.shape[2])), lambda along: 0.0 * along
     axes: Any = (0, 1) if rates == "constant" else 1
 
     def shares(along: Floats) -> Floats:
         power = (x * x).sum(axes, keepdims=True)
-        return (x * along).sum(axes, keepdims=True) / np.where(power > 0, power, 1.0)
+        share = (x * along).sum(axes, keepdims=True) / np.where(power > 0, power, 1.0)
+        return np.asarray(share)
 
     return shares(y[:, :, None]), lambda along: x * shares(along)
 

@@ -12,7 +12,7 @@ import numpy as np
 from rmsprop_ref.constant import Constant
 from rmsprop_ref.oracle import others
 from rmsprop_ref.oracle.balls import Floats
-from rmsprop_ref.oracle.fitting import NAMES, Evidence, Fits, Form, fit
+from rmsprop_ref.oracle.fitting import NAMES, Evidence, Form, fit
 from rmsprop_ref.rule import Rule, State
 
 _BUFFERS: tuple[dict[str, Any], ...] = (
@@ -186,7 +186,7 @@ def search(
     """
     found: list[Found] = []
     near: list[Form] = []
-    everything = everything or np.count_nonzero(evidence.weight) <= 24
+    everything = everything or bool(np.count_nonzero(evidence.weight) <= 24)
     known, usual = list(other_optimisers()), list(rmsprops(late))
     simple = [form for form in usual if _apart(form, usual[0]) <= 1]
     still = [form for form in known if not form.free or "beta" not in form.free]
@@ -245,8 +245,12 @@ def _apart(form: Form, other: Form) -> int:
     if not form.optimiser == other.optimiser == "RMSProp":
         a = {k: v for k, v in a.items() if k in ABOUT}
         b = {k: v for k, v in b.items() if k in ABOUT}
-    respects = (("centered",), ("bias_correction", "v0"), ("momentum_on", "nesterov"))
-    respects += (("lr_in_buffer",), ("weight_decay_form",))
+    respects: list[tuple[str, ...]] = [
+        ("centered",),
+        ("bias_correction", "v0"),
+        ("momentum_on", "nesterov"),
+    ]
+    respects += [("lr_in_buffer",), ("weight_decay_form",)]
     return sum(any(a.get(k) != b.get(k) for k in keys) for keys in respects)
 
 
@@ -308,13 +312,11 @@ def best(form: Form, evidence: Evidence, given: Mapping[str, Any]) -> list[Found
         return [i for k in range(len(structures)) for i in order[owners[order] == k][:most]]
 
     # Few are worth many corrections.
-    fits = Fits(numbers, active, np.zeros(len(numbers)), np.zeros((len(numbers), 1)))
-    for most, rounds in ((0, 0), (6, 4), (2, 12)):
-        if most:
-            chosen_rows = kept(fits.cost, most)
-            fits = Fits(*(column[chosen_rows] for column in fits))
-            owners = owners[chosen_rows]
-        fits = fit(form, fits.numbers, fits.active, evidence, rounds)
+    fits = fit(form, numbers, active, evidence, 0)
+    for most, rounds in ((6, 4), (2, 12)):
+        picked = kept(fits.cost, most)
+        owners = owners[picked]
+        fits = fit(form, fits.numbers[picked], fits.active[picked], evidence, rounds)
     found = []
     for i in kept(fits.cost, 1):
         named = {n: float(fits.numbers[i, j]) for j, n in enumerate(NAMES) if fits.active[i, j]}
