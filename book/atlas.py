@@ -87,6 +87,7 @@ def summary(answer: dict[str, Any]) -> str:
         ends = {dtype: bits["differs"] or "nowhere" for dtype, bits in answer.items()}
         return ", ".join(f"{dtype} differs from step {end}" for dtype, end in ends.items())
     verdicts = [v["verdict"] for row in answer["rules"] for v in row["verdicts"].values()]
+    verdicts = [verdict for verdict in verdicts if verdict != "unsupported"]
     passed = sum(verdict in PASSING for verdict in verdicts)
     deviations = sum(claim["verdict"] not in PASSING for claim in answer["claims"])
     return f"{passed} of {len(verdicts)} pass; {deviations} deviations from the documentation"

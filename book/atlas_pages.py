@@ -58,7 +58,13 @@ def _is_of(answer: Answers | None, dialect: Dialect) -> bool:
 def overview(stored: Answers) -> str:
     """The table of all dialects, the deviations from documentation, the special values."""
     asked = [answer for answer in stored.values() if "failed" not in answer]
-    verdicts = [v for a in asked for row in a["rules"] for v in row["verdicts"].values()]
+    verdicts = [
+        verdict
+        for answer in asked
+        for row in answer["rules"]
+        for verdict in row["verdicts"].values()
+        if verdict["verdict"] != "unsupported"
+    ]
     passing = sum(v["verdict"] in PASSING for v in verdicts)
     run = {answer["dialect"] for answer in asked}
     heading = ["", "ε", "starts at", "momentum", "centered", "weight decay", "defaults", ""]
@@ -332,7 +338,8 @@ def _measured(answer: Answers) -> str:
         return f"## {answer['adapter']}\n\nNot run: {escaped(answer['failed'])}"
     versions = ", ".join(f"{name} {version}" for name, version in answer["versions"].items())
     dtypes = list(answer["special"])
-    rows, reasons = [], []
+    rows: list[list[str]] = []
+    reasons: dict[str, dict[str, list[str]]] = {}
     for row in answer["rules"]:
         rule = Rule(**{k: tuple(v) if isinstance(v, list) else v for k, v in row["rule"].items()})
         verdicts = {dtype: row["verdicts"][dtype] for dtype in dtypes}
@@ -340,12 +347,15 @@ def _measured(answer: Answers) -> str:
         for dtype, verdict in verdicts.items():
             if verdict["verdict"] not in PASSING:
                 said = f"{verdict['verdict']}: {escaped(verdict['diagnosis'])}"
-                reasons.append(f"{dtype}, `{short(rule)}`: {said}")
-    total = len(rows) * len(dtypes)
+                reasons.setdefault(said, {}).setdefault(dtype, []).append(short(rule))
+    found = [v["verdict"] for row in answer["rules"] for v in row["verdicts"].values()]
+    asked = len(found) - found.count("unsupported")
     text = f"## {answer['adapter']}\n\n{versions}. "
-    text += f"{total - len(reasons)} of {total} pairs of a rule and a dtype pass.\n\n"
-    if reasons:
-        text += "\n".join(f"- {reason}" for reason in reasons) + "\n\n"
+    text += f"{sum(v in PASSING for v in found)} of {asked} pairs of a rule and a dtype pass.\n\n"
+    for said, where in reasons.items():
+        which = "; ".join(f"{dtype}, {_some(rules)}" for dtype, rules in where.items())
+        text += f"- {said} ({which})\n"
+    text += "\n" * bool(reasons)
     verdicts = table(["rule", *dtypes], rows, "l" * (1 + len(dtypes)))
     text += f"<details><summary>All rules</summary>\n\n{verdicts}\n\n</details>"
     if answer["claims"]:
@@ -358,6 +368,11 @@ def _measured(answer: Answers) -> str:
     text += table(["", *dtypes], special, "l" * (1 + len(dtypes)))
     bits = ". ".join(f"{d}: {_bits_cell(answer, d)}" for d in ("float32", "float64") if d in dtypes)
     return f"{text}\n\nBits: {bits}."
+
+
+def _some(rules: Sequence[str]) -> str:
+    """A rule, or how many they are."""
+    return f"`{rules[0]}`" if len(rules) == 1 else f"{len(rules)} rules"
 
 
 def link(discussion: str) -> str:

@@ -42,7 +42,7 @@ ENVIRONMENTS = {
             "fastcore==2.2.41 fastprogress==1.0.5 fasttransform==0.0.5 plum-dispatch==2.9.0",
             "matplotlib==3.10.9 pandas==2.3.3 pillow==13.0.0 pyyaml==6.0.4 requests==2.34.2",
             "scipy==1.17.1",
-            "bitsandbytes==0.50.2 keras==3.15.1 optree==0.20.0",
+            "bitsandbytes==0.50.2 keras==3.15.1 optree==0.20.0 graphviz==0.21",
         )
     ),
     "jax": Environment(

@@ -16,7 +16,7 @@ from rmsprop_ref.oracle.fitting import NAMES, Evidence
 from rmsprop_ref.oracle.hypotheses import Found, includes, search
 from rmsprop_ref.oracle.recording import Recording
 
-_MOST = 40  # hypotheses that are looked at closely
+_MOST = 24  # hypotheses that are looked at closely
 
 
 def evidence_of(recording: Recording, known: Mapping[str, Any], rates: Any) -> Evidence:

@@ -201,7 +201,8 @@ def search(
             continue  # an RMSProp comes as near as one likes to it
         found += best(form, evidence, given)
         # Where a difference cancels, legal errors are larger than is usual.
-        fits = any(one.form is form and one.cost < 1e4 for one in found)
+        most = 1e4 if form.optimiser == "RMSProp" else 2.25
+        fits = any(one.form is form and one.cost < most for one in found)
         if fits and not any(includes(form, one) for one in near):
             near.append(form)
     for _ in range(2):  # the best may need more corrections, or one number more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,16 @@ import numpy as np
 from rmsprop_ref.adapters import Broken
 from rmsprop_ref.oracle.answers import Identification, brief
 from rmsprop_ref.oracle.enclosures import format_name
-from rmsprop_ref.oracle.examining import evidence_of, explained, hull, imprecision, part_of
-from rmsprop_ref.oracle.explaining import ranges, small_steps, weigh
+from rmsprop_ref.oracle.examining import (
+    Examined,
+    evidence_of,
+    explained,
+    hull,
+    imprecision,
+    part_of,
+)
+from rmsprop_ref.oracle.explaining import Explanation, ranges, small_steps, weigh
+from rmsprop_ref.oracle.fitting import Evidence
 from rmsprop_ref.oracle.probes import probe
 from rmsprop_ref.oracle.recording import Recording
 from rmsprop_ref.oracle.running import Run
@@ -110,24 +118,43 @@ def _identified(recording: Recording, known: Mapping[str, Any]) -> Identificatio
             return Identification("", None, {}, (), "none", said, **common)
         found = found._replace(fitting=fitting)
     if best.worst <= 1:
-        return answer(recording, known, evidence, found, common)
+        # A round rule in worse arithmetic is likelier than a legal one with long numbers.
+        long = best.digits > 8 and evidence.rates != "free"
+        other = _imprecise(found.fitting[:1], recording, known, evidence, found) if long else None
+        return other or answer(recording, known, evidence, found, common)
     if contradiction := _contradiction(recording, known):
         return contradiction
-    for one in found.fitting[:4]:
-        if fault := imprecision(one, evidence, recording.dtype):
-            said, numbers = fault
-            spans = ranges(one, evidence, small_steps(one.form, one.numbers, evidence))
-            spans = hull(spans, {k: (x, x) for k, x in numbers.items()})
-            exact = replace(one, numbers=numbers, ranges=spans)
-            made = answer(recording, known, evidence, found._replace(fitting=[exact]), common)
-            said = f"{title(exact, evidence)}, in imprecise arithmetic: {said}"
-            return replace(made, verdict="imprecise", sentence=said)
+    if other := _imprecise(found.fitting[:4], recording, known, evidence, found):
+        return other
     said = (
         f"none of the rules and optimisers known here; the nearest, "
         f"{words(best.form, best.numbers)}, is {best.worst:.2g} times the allowed error off"
     )
     near = runners(found, evidence)
     return Identification("", None, {}, (), "none", said, runners_up=near, **common)
+
+
+def _imprecise(
+    some: Sequence[Explanation],
+    recording: Recording,
+    known: Mapping[str, Any],
+    evidence: Evidence,
+    found: Examined,
+) -> Identification | None:
+    """The answer that one of ``some`` is computed in worse arithmetic than a legal one."""
+    common: dict[str, Any] = {"dtype": recording.dtype, "shape": recording.grads.shape}
+    for one in some:
+        if fault := imprecision(one, evidence, recording.dtype):
+            said, numbers = fault
+            exact = replace(one, numbers=numbers)
+            if one.worst <= 1 and exact.digits > one.digits - 6:
+                continue
+            spans = ranges(one, evidence, small_steps(one.form, one.numbers, evidence))
+            exact = replace(exact, ranges=hull(spans, {k: (x, x) for k, x in numbers.items()}))
+            made = answer(recording, known, evidence, found._replace(fitting=[exact]), common)
+            said = f"{title(exact, evidence)}, in imprecise arithmetic: {said}"
+            return replace(made, verdict="imprecise", sentence=said)
+    return None
 
 
 def _contradiction(recording: Recording, known: Mapping[str, Any]) -> Identification | None:

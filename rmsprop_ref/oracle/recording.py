@@ -88,10 +88,10 @@ class Recording:
     def read(cls, path: str | Path) -> Recording:
         """The recording in a JSON file.
 
-        It holds an object with ``theta0``, ``grads`` and ``trajectory``, and mostly ``dtype``
-        (``"float32"`` if it is left out). Numbers are JSON's, or strings: decimal, hexadecimal as
-        in the protocol for programs (``"0x1.8p+1"``), ``"nan"``, ``"inf"``. What else the object
-        holds is left alone.
+        It holds an object with ``theta0``, ``grads`` and ``trajectory``, and mostly ``dtype``: left
+        out, it is float32 if no number has more than nine digits, else float64. Numbers are
+        JSON's, or strings: decimal, hexadecimal as in the protocol for programs (``"0x1.8p+1"``),
+        ``"nan"``, ``"inf"``. What else the object holds is left alone.
 
         Raises
         ------
@@ -107,10 +107,10 @@ class Recording:
         missing = [name for name in _ARRAYS if name not in content]
         if missing:
             raise ValueError(f"{path} has no {missing[0]}: expected {', '.join(_ARRAYS)}")
-        dtype = format_name(content.get("dtype", "float32"))
+        read = {name: _array(name, content[name]) for name in _ARRAYS}
+        dtype = format_name(content["dtype"]) if "dtype" in content else _dtype_of(read.values())
         made = {}
-        for name in _ARRAYS:
-            wide = _array(name, content[name])
+        for name, wide in read.items():
             # Decimals stand for the nearest number of the dtype: 0.1 for float32's.
             with np.errstate(over="ignore"):
                 made[name] = wide.astype(numpy_dtype(dtype))
@@ -154,6 +154,13 @@ def _array(name: str, value: Any) -> Any:
             raise TypeError(f"{name} has dtype {array.dtype}: expected floats")
         array = array.astype(np.float64)
     return array
+
+
+def _dtype_of(arrays: Iterable[Any]) -> str:
+    """The format that the digits of a file speak of: nine are enough for any float32."""
+    numbers = [x for array in arrays for x in np.ravel(array).tolist() if math.isfinite(x)]
+    short = all(float(f"{x:.9g}") == x or float(np.float32(x)) == x for x in numbers)
+    return "float32" if short else "float64"
 
 
 def _numbers(value: Any) -> Any:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
+
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.oracle.answers import Axis, Identification, RunnerUp
 from rmsprop_ref.oracle.examining import Examined, named
@@ -172,7 +174,8 @@ def _axes(
             same = all(getattr(x, name) == value for x in rules)
             yield Axis(name, value, same, wanted="" if same else _WANTED[name])
         elif name == "lr" and isinstance(value, tuple):
-            yield Axis(name, value, True)
+            same = all(np.allclose(x.lr, value, rtol=1e-3, atol=0) for x in rules)
+            yield Axis(name, value, same, wanted="" if same else _WANTED[name])
         else:
             yield _number(name, value, rules, spans, best)
 
@@ -244,15 +247,15 @@ def _dialects(rules: Sequence[Rule]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The libraries that can say one of the rules, or one that differs invisibly."""
     from rmsprop_ref.dialects import DIALECTS
 
-    for name, dialect in DIALECTS.items():
-        for rule in rules:
-            twins = [rule]
-            if rule.momentum and not isinstance(rule.lr, tuple):
-                twins.append(replace(rule, lr_in_buffer=not rule.lr_in_buffer))
-            for twin in twins:
+    known = sorted(DIALECTS.items(), key=lambda item: item[1].status != "run")
+    named: set[str] = set()
+    for rule in rules:  # the simplest first: its numbers are short
+        twins = [rule]
+        if rule.momentum and not isinstance(rule.lr, tuple):
+            twins.append(replace(rule, lr_in_buffer=not rule.lr_in_buffer))
+        for name, dialect in known:
+            for twin in twins if name not in named else ():
                 with contextlib.suppress(Unsupported):
                     yield name, dialect.arguments(twin)
+                    named.add(name)
                     break
-            else:
-                continue
-            break
