@@ -33,7 +33,7 @@ lint: .venv/ready ## Check style and types only
 	.venv/bin/mypy
 
 notebooks: .venv/ready ## Run every notebook from a fresh kernel and store its outputs
-	.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False notebooks/*.ipynb
+	.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True notebooks/*.ipynb
 
 vectors: .venv/ready ## Compute the published test vectors anew
 	.venv/bin/python -m rmsprop_ref.vectors
