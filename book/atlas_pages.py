@@ -71,7 +71,6 @@ def overview(stored: Answers) -> str:
     rows = [[f"[{escaped(title(d))}](atlas/{d.name}.md)", *axes(d)] for d in _sorted()]
     for row, dialect in zip(rows, _sorted(), strict=True):
         row.append(_mark(dialect, asked))
-    failed = [answer for answer in stored.values() if "failed" in answer]
     return f"""# The atlas
 
 {WRITTEN}
@@ -112,7 +111,7 @@ In float16:
 Whether the reference, in the {{term}}`arithmetic` of the dialect, gives the library's own bits.
 
 {_bits(asked)}
-{_failures(failed)}"""
+{_failures(stored)}"""
 
 
 def title(dialect: Dialect) -> str:
@@ -257,10 +256,15 @@ def _bits_cell(answer: Answers, dtype: str) -> str:
     return said
 
 
-def _failures(failed: Sequence[Answers]) -> str:
-    if not failed:
+def _failures(stored: Answers) -> str:
+    """The adapters that are in the catalogue and have no verdicts."""
+    rows = [
+        [name, escaped(stored[name]["failed"] if name in stored else "not yet asked")]
+        for name in ADAPTERS
+        if name not in stored or "failed" in stored[name]
+    ]
+    if not rows:
         return ""
-    rows = [[answer["adapter"], escaped(answer["failed"])] for answer in failed]
     return "\n## What did not run\n\n" + table(["", "why"], rows, "ll") + "\n"
 
 

@@ -167,11 +167,14 @@ def test_the_pages_are_what_the_measurements_say():
     assert there == pages
 
 
-def test_every_adapter_is_in_the_atlas_and_ran():
+def test_what_is_in_the_atlas_ran_and_what_is_not_is_named():
     stored = atlas.read()
-    assert list(stored) == list(ADAPTERS)
+    assert list(stored) == [name for name in ADAPTERS if name in stored]
     for name, answer in stored.items():
         assert "failed" not in answer, (name, answer["failed"])
+    page = (ROOT / "book" / "atlas.md").read_text("utf-8")
+    for name in ADAPTERS:
+        assert (f"| {name} | not yet asked |" in page) == (name not in stored)
 
 
 def test_the_command_prints_json():

@@ -10,9 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rmsprop_ref.constant import FORMATS
-from rmsprop_ref.oracle.explaining import Explanation, feedforward, ranges, small_steps, weigh
+from rmsprop_ref.oracle.explaining import (
+    Explanation,
+    feedforward,
+    nudged,
+    ranges,
+    small_steps,
+    weigh,
+)
 from rmsprop_ref.oracle.faults import _imprecise as imprecise
-from rmsprop_ref.oracle.fitting import NAMES, Evidence
+from rmsprop_ref.oracle.fitting import NAMES, Evidence, Form
 from rmsprop_ref.oracle.hypotheses import Found, includes, search
 from rmsprop_ref.oracle.recording import Recording
 
@@ -48,25 +55,31 @@ def examined(found: Sequence[Found], evidence: Evidence, dtype: str) -> Examined
         near = [x for x in tried.values() if x is not best and x.worst < 30 * best.worst]
         near.sort(key=lambda one: len(one.numbers))
         nearest = sorted(found, key=lambda one: one.cost)[:12]
-        rest = [(one, *_distance(one, best, evidence)) for one in nearest]
+        rest = [(x, *_distance(x.form, named(x, evidence), best, evidence)) for x in nearest]
         return Examined([best, *near], rest)
     fitting, rest = [replace(best, ranges=ranges(best, evidence, small))], []
     for one in sorted(found, key=lambda one: one.size):
-        distance, step = _distance(one, best, evidence)
         explanation = tried.get(id(one))
         if explanation is best:
             continue
         if best.form.optimiser != "RMSProp" == one.form.optimiser and _extreme(one, evidence):
             continue
-        if explanation is None and 1 < distance < 10 and len(tried) < _MOST:
-            explanation = tried[id(one)] = _weighed(one, evidence, dtype, rounds=1)
+        numbers = named(one, evidence)
+        distance, step = _distance(one.form, numbers, best, evidence)
+        if explanation is None and 1 < distance < 100:
+            numbers = nudged(one.form, numbers, evidence, best, small)
+            distance = min(distance, _distance(one.form, numbers, best, evidence)[0])
+            if 1 < distance < 3 and len(tried) < _MOST // 2:
+                explanation = tried[id(one)] = weigh(one.form, numbers, evidence, dtype, rounds=1)
+            elif distance < 3:  # in doubt it counts, so that less is said to be determined
+                distance = 1.0
         if explanation is not None:
             distance, step = explanation.worst, explanation.leaves
         if distance > 1 or len(fitting) >= _MOST:
             rest.append((one, distance, step))
             continue
         if explanation is None:
-            explanation = replace(best, form=one.form, numbers=named(one, evidence))
+            explanation = replace(best, form=one.form, numbers=numbers)
         spans = ranges(explanation, evidence, small, besides=False)
         simpler = [k for k, x in enumerate(fitting) if _needless(explanation, spans, x)]
         # A little Nesterov momentum only scales the step: to first order the learning rate.
@@ -93,20 +106,22 @@ def _best(
     for one in promising:
         if one.size >= length or len(tried) >= 12:
             continue
-        tried[id(one)] = explanation = _weighed(one, evidence, dtype)
+        tried[id(one)] = explanation = weigh(one.form, named(one, evidence), evidence, dtype)
         if explanation.worst <= 1 and one.size + explanation.digits / 4 < length:
             best, length = explanation, one.size + explanation.digits / 4
     if best is None:
         for one in sorted(found, key=lambda one: one.cost)[:6]:
             if id(one) not in tried:
-                tried[id(one)] = _weighed(one, evidence, dtype)
+                tried[id(one)] = weigh(one.form, named(one, evidence), evidence, dtype)
         best = min(tried.values(), key=lambda one: one.worst)
     return best, tried
 
 
-def _distance(one: Found, judge: Explanation, evidence: Evidence) -> tuple[float, int]:
+def _distance(
+    form: Form, numbers: dict[str, float], judge: Explanation, evidence: Evidence
+) -> tuple[float, int]:
     """The largest error over the allowed one, by the enclosure of ``judge``; the first step."""
-    off = np.abs(evidence.trajectory - feedforward(one.form, named(one, evidence), evidence))
+    off = np.abs(evidence.trajectory - feedforward(form, numbers, evidence))
     ratio = np.where(off == 0, 0.0, off / judge.allowed)
     ratio = np.where(np.isnan(judge.excess), 0.0, np.where(np.isnan(ratio), np.inf, ratio))
     outside = np.flatnonzero((ratio > 1).any(axis=1))
@@ -153,10 +168,6 @@ def named(one: Found, evidence: Evidence) -> dict[str, float]:
     elif evidence.rates == "free":
         numbers |= {f"lr[{t}]": max(rate, 0.0) for t, rate in enumerate(one.rates)}
     return numbers
-
-
-def _weighed(one: Found, evidence: Evidence, dtype: str, rounds: int = 2) -> Explanation:
-    return weigh(one.form, named(one, evidence), evidence, dtype, rounds)
 
 
 def part_of(recording: Recording) -> Recording:

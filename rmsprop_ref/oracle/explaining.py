@@ -366,3 +366,17 @@ def feedforward(form: Form, numbers: dict[str, float], evidence: Evidence) -> Fl
     rule = _rule(form, {k: Many(np.array([v])) for k, v in numbers.items()}, evidence)
     theta = simulate(rule, form.step, evidence.theta0, evidence.grads)
     return np.asarray(np.broadcast_to(theta, (*evidence.grads.shape, 1))[:, :, 0])
+
+
+def nudged(
+    form: Form,
+    numbers: dict[str, float],
+    evidence: Evidence,
+    judge: Explanation,
+    small: Mapping[str, float],
+) -> dict[str, float]:
+    """The numbers after one correction, in float64, with the allowed errors of ``judge``."""
+    off = evidence.trajectory - feedforward(form, numbers, evidence)
+    _, weight = _residual(replace(judge, off=off))
+    a = _finite(_slopes(form, numbers, evidence, small) * weight[:, None])
+    return _moved(numbers, _solved(a, _finite(off.ravel() * weight)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy
 import torch
+import torch._inductor.config
 from torch.optim.rmsprop import rmsprop as functional
 
 from rmsprop_ref.adapters.catalogue import rate
@@ -53,6 +54,8 @@ def compiled(
 _COMPILED = torch.compile(functional, fullgraph=True, dynamic=True)
 torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = 1024
 torch._dynamo.config.fail_on_recompile_limit_hit = True
+# From its cache on disk Inductor 2.13.0 takes code with the 1-α of an earlier α: another rule.
+torch._inductor.config.force_disable_caches = True
 
 
 def driven(optimiser: Any, theta0: Any, grads: Any, lr: Any, **arguments: Any) -> Iterator[Any]:
