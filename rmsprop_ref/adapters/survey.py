@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import re
@@ -85,8 +86,9 @@ def versions(adapter: Adapter) -> dict[str, str]:
     """What was run: what the install command pins, NumPy, Python, the kind of machine."""
     pins = re.findall(r"([\w@/.-]+?)(?:\[\w+\])?(?:==|@)([\w.]+)", adapter.needs)
     found = {"numpy": np.__version__} | dict(pins)
-    if not adapter.is_program:
-        found |= {name: importlib.metadata.version(name) for name, _ in pins}
+    for name, _ in () if adapter.is_program else pins:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
     return found | {"python": platform.python_version(), "machine": platform.machine()}
 
 

@@ -124,7 +124,7 @@ def timm(
     "timm, create_optimizer_v2(…, 'rmsprop')",
     version="1.0.31",
     source="huggingface/pytorch-image-models: timm/optim/_optim_factory.py",
-    status="run",
+    status="read",
     arithmetic=_PYTORCH,
     claims=(
         Claim(
