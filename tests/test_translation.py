@@ -86,7 +86,7 @@ def cases(draw):
     wanted = Rule(**{name: draw(values) for name, values in NUMBERS.items()})
     wanted = replace(wanted, weight_decay_form=draw(FORMS))
     try:
-        arguments, _ = draw(st.sampled_from(list(DIALECTS[source]._near(wanted))))
+        arguments, _ = draw(st.sampled_from(list(DIALECTS[source].near(wanted))))
     except Unsupported:
         arguments = {}
     return source, target, arguments

@@ -9,7 +9,7 @@ import sys
 from rmsprop_ref.adapters import Unsupported
 from rmsprop_ref.adapters.catalogue import ADAPTERS
 from rmsprop_ref.adapters.survey import long_run, survey
-from rmsprop_ref.oracle.report import _speakable
+from rmsprop_ref.oracle.report import speakable
 
 
 def main(arguments: list[str]) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
     except Unsupported as error:
         print(error, file=sys.stderr)
         return 1
-    print(json.dumps(_speakable(found)))
+    print(json.dumps(speakable(found)))
     return 0
 
 

@@ -38,7 +38,7 @@ def classes(**asked: Any) -> list[tuple[Rule, list[str]]]:
     found: dict[Rule, dict[str, list[str]]] = {}
     for dialect in DIALECTS.values():
         try:
-            near = list(dialect._near(wanted))
+            near = list(dialect.near(wanted))
         except Unsupported:
             continue
         for arguments, setting in near:

@@ -189,7 +189,7 @@ class Dialect:
         """
         wanted = canonical(rule)
         nearest: tuple[int, list[str]] = (99, ["no arguments of it make any rule like this one"])
-        for arguments, setting in self._near(rule):
+        for arguments, setting in self.near(rule):
             differ = differences(wanted, canonical(setting.rule))
             if not differ:
                 return arguments
@@ -206,7 +206,7 @@ class Dialect:
         """
         wanted = canonical(rule)
         found = min(
-            (setting for _, setting in self._near(rule)),
+            (setting for _, setting in self.near(rule)),
             key=lambda setting: len(differences(wanted, canonical(setting.rule))),
             default=None,
         )
@@ -214,7 +214,7 @@ class Dialect:
             raise Unsupported(f"{self.library} takes none of the numbers of this rule")
         return found
 
-    def _near(self, rule: Rule) -> Iterator[tuple[dict[str, Any], Setting]]:
+    def near(self, rule: Rule) -> Iterator[tuple[dict[str, Any], Setting]]:
         """Settings with the numbers of ``rule``, one for each position of the library's flags."""
         signature = self.signature.parameters.values()
         parameters = [p for p in signature if p.name not in self.false_friends]

@@ -103,7 +103,7 @@ class Translation:
 
     def to_json(self, **options: Any) -> str:
         """The translation as JSON; numbers that JSON has no word for are strings."""
-        from rmsprop_ref.oracle.report import _speakable
+        from rmsprop_ref.oracle.report import speakable
 
         content = {name: getattr(self, name) for name in self.__dataclass_fields__}
         content |= {"source": self.source.name, "target": self.target.name}
@@ -113,7 +113,7 @@ class Translation:
         for name in ("apart", "left"):
             content[name] = content[name] and content[name]._asdict()
         content["remedies"] = [{"text": x.text, "code": x.code} for x in self.remedies]
-        return json.dumps(_speakable(content), ensure_ascii=False, **options)
+        return json.dumps(speakable(content), ensure_ascii=False, **options)
 
     def prove(self) -> Any:
         """Prove the verdict "same" or "same if": in symbols, and by running both in many digits.
@@ -237,7 +237,7 @@ def _asked(rule: Rule, target: Dialect) -> Iterator[tuple[dict[str, Any], Settin
         none = [replace(moved, weight_decay=0.0)] if rule.weight_decay else []
         for wanted in (*_decayed(moved), *none):
             with contextlib.suppress(Unsupported):
-                yield from target._near(wanted)
+                yield from target.near(wanted)
 
 
 def _decayed(rule: Rule) -> list[Rule]:
@@ -315,7 +315,7 @@ def _elsewhere(rule: Rule, source: Dialect, target: Dialect) -> Iterator[str]:
             with contextlib.suppress(Unsupported):
                 yield from [
                     f"{dialect.name}: {_spoken(dialect, arguments)}"
-                    for arguments, setting in dialect._near(rule)
+                    for arguments, setting in dialect.near(rule)
                     if scheduled(setting.rule) == scheduled(rule)
                 ][:1]
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from rmsprop_ref.oracle.report import _speakable, short
+from rmsprop_ref.oracle.report import short, speakable
 from rmsprop_ref.rule import Rule
 
 
@@ -161,7 +161,7 @@ class Identification:
         content["also"] = [asdict(rule) for rule in self.also]
         content["axes"] = [axis._asdict() for axis in self.axes]
         content["runners_up"] = [other._asdict() for other in self.runners_up]
-        content = _speakable({"ok": self.ok} | content)
+        content = speakable({"ok": self.ok} | content)
         return dict(content)
 
     def to_json(self, **options: Any) -> str:

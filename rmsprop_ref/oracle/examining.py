@@ -18,7 +18,7 @@ from rmsprop_ref.oracle.explaining import (
     small_steps,
     weigh,
 )
-from rmsprop_ref.oracle.faults import _imprecise as imprecise
+from rmsprop_ref.oracle.faults import imprecise
 from rmsprop_ref.oracle.fitting import NAMES, Evidence, Form
 from rmsprop_ref.oracle.hypotheses import Found, includes, search
 from rmsprop_ref.oracle.recording import Recording

@@ -115,7 +115,7 @@ def catalogue(rule: Rule, dtype: str) -> Iterator[Fault]:
     yield from _other_formulas(rule)
     yield from _other_gradients(rule)
     yield from _memory(rule)
-    yield from _imprecise(rule, dtype)
+    yield from imprecise(rule, dtype)
 
 
 def neighbours(rule: Rule) -> Iterator[tuple[str, str, Rule]]:
@@ -521,7 +521,7 @@ SPOKEN = {
 }
 
 
-def _imprecise(rule: Rule, dtype: str) -> Iterator[Fault]:
+def imprecise(rule: Rule, dtype: str) -> Iterator[Fault]:
     """The right rule with coefficients from worse arithmetic."""
     for name in ("float32", "float16", "bfloat16"):
         if FORMATS[name][0] <= FORMATS[dtype][0]:

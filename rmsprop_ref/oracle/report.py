@@ -164,7 +164,7 @@ class Report:
         for name in ("rule", "computes"):
             rule = getattr(self, name)
             content[name] = None if rule is None else asdict(rule)
-        return json.dumps({"ok": self.ok} | _speakable(content), ensure_ascii=False, **options)
+        return json.dumps({"ok": self.ok} | speakable(content), ensure_ascii=False, **options)
 
     def raise_for_failure(self) -> None:
         """Raise AssertionError, with the words of the report, unless it passes."""
@@ -266,9 +266,10 @@ def short(rule: Rule) -> str:
     )
 
 
-def _speakable(x: Any) -> Any:
+def speakable(x: Any) -> Any:
+    """Nested plain values; numbers that JSON has no word for as strings."""
     if isinstance(x, float) and not math.isfinite(x):
         return str(x)
     if isinstance(x, dict):
-        return {k: _speakable(v) for k, v in x.items()}
-    return [_speakable(v) for v in x] if isinstance(x, (list, tuple)) else x
+        return {k: speakable(v) for k, v in x.items()}
+    return [speakable(v) for v in x] if isinstance(x, (list, tuple)) else x
