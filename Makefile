@@ -13,7 +13,7 @@ MATHJAX := $(BUILD)/static/mathjax/tex-svg-full.js
 JB_OUT := $(BUILD)/jupyter-book
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint notebooks vectors kill-matrix atlas bench jupyter-book clean
+.PHONY: help book test lint notebooks experiments vectors kill-matrix atlas bench jupyter-book clean
 
 help: ## Print this text
 	@echo 'make TARGET, where TARGET is one of'
@@ -34,6 +34,9 @@ lint: .venv/ready ## Check style and types only
 
 notebooks: .venv/ready ## Run every notebook from a fresh kernel and store its outputs
 	.venv/bin/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False --CoalesceStreamsPreprocessor.enabled=True notebooks/*.ipynb
+
+experiments: .venv/ready ## Compute the course's stored experiments anew
+	.venv/bin/python -m rmsprop_ref.course.experiments $(EXPERIMENTS)
 
 vectors: .venv/ready ## Compute the published test vectors anew
 	.venv/bin/python -m rmsprop_ref.vectors
