@@ -48,21 +48,30 @@ atlas: .venv/ready ## Run the real libraries through the oracle, each in an envi
 	.venv/bin/python book/atlas.py $(ADAPTERS)
 	.venv/bin/python book/atlas.py --long $(ADAPTERS)
 
-bench: .venv/ready ## Measure what the oracle costs, and hold it to its bounds
-	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	.venv/bin/python -m pytest benchmarks -q --benchmark-sort=name --benchmark-columns=min,median,rounds
+bench: .bench/ready ## Time a step by every path and library that is installed, and what the oracle costs; write the page
+	mkdir -p $(BUILD)
+	.bench/bin/python -m pytest benchmarks -q --benchmark-sort=name --benchmark-columns=min,median,rounds --benchmark-json=$(BUILD)/bench.json
+	.bench/bin/python book/speed.py $(BUILD)/bench.json
 
 jupyter-book: .venv-jupyter-book/ready $(MATHJAX) ## Build the same pages with Jupyter Book 1, from the stored outputs
 	.venv-jupyter-book/bin/jupyter-book build . --config book/_config.yml --toc book/_toc.yml --path-output $(JB_OUT) -W -n --keep-going
 	$(call say-where,$(JB_OUT)/_build/html/book/index.html)
 
 clean: ## Remove the environments, the site and the caches
-	rm -rf .atlas .venv .venv-jupyter-book $(BUILD) .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .atlas .bench .venv .venv-jupyter-book $(BUILD) .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/ready: pyproject.toml constraints.txt
 	$(call make-venv,.venv)
 	.venv/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[book,lint,test]'
+	@touch $@
+
+# The libraries that a step is timed against; torch first, so that none brings another build of it.
+.bench/ready: pyproject.toml constraints.txt
+	$(call make-venv,.bench)
+	.bench/bin/python -m pip install --quiet torch==2.13.0
+	.bench/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]' jax optax
+	-.bench/bin/python -m pip install --quiet tensorflow-cpu==2.21.0
 	@touch $@
 
 .venv-jupyter-book/ready: pyproject.toml book/requirements-jupyter-book.txt

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ def check_suite(
     dtypes: Sequence[Any] = ("float32", "float64"),
     *,
     timeout: float = 10.0,
+    executor: Executor | None = None,
 ) -> SuiteReport:
     """Check an adapter on all rules and dtypes that it supports.
 
@@ -96,17 +98,27 @@ def check_suite(
         Which.
     timeout : float
         Seconds that one call of a run may take.
+    executor : concurrent.futures.Executor, optional
+        Where the checks run, each a job: a pool of processes, a Dask client's
+        ``client.get_executor()``, or another. Processes need a ``make`` that can be pickled: a
+        function at the top of a module. By default all run here, one after the other.
     """
     if rules is None:
         rules = RULES
     if not isinstance(rules, Mapping):
         rules = {str(i): rule for i, rule in enumerate(rules)}
     named = [format_name(dtype) for dtype in dtypes]
-    rows: list[tuple[str, str, Report | str]] = []
-    for (name, rule), dtype in _progress([(r, d) for r in rules.items() for d in named]):
+    for rule in rules.values():
         check_rule(rule)
-        rows.append((name, dtype, _supported(make, rule, dtype, timeout)))
-    return SuiteReport(tuple(rows))
+    asked = [(name, rule, dtype) for name, rule in rules.items() for dtype in named]
+    given = [(make, rule, dtype, timeout) for _, rule, dtype in asked]
+    if executor is None:
+        reports = [_supported(*each) for each in _progress(given)]
+    else:
+        futures = [executor.submit(_supported, *each) for each in given]
+        reports = [future.result() for future in _progress(futures)]
+    rows = zip(asked, reports, strict=True)
+    return SuiteReport(tuple((name, dtype, report) for (name, _, dtype), report in rows))
 
 
 def _supported(make: Callable[[Rule], Run], rule: Rule, dtype: str, timeout: float) -> Report | str:
