@@ -17,7 +17,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from rmsprop_ref import Rule, State, step
+from rmsprop_ref import Rule, State, fast, init, step
 
 RULE = Rule(lr=0.01, beta=0.9, eps_out=1e-8)
 BOUND = "five streams"
@@ -87,22 +87,25 @@ def numpy_in_place(n: int, threads: int) -> Callable[[], Any]:
     return run
 
 
-def _fast(backend: str) -> Callable[[int, int], Callable[[], Any]]:
+def _fast(
+    backend: str, rule: Rule = RULE, block: int = fast.BLOCK
+) -> Callable[[int, int], Callable[[], Any]]:
     def make(n: int, threads: int) -> Callable[[], Any]:
         theta, g, v = arrays(n)
-        state, mine = State(1, v), _copy_of_fast(backend)
-        return lambda: mine.step_(theta, g, state, RULE, threads=threads)
+        state, mine = init(theta, rule)._replace(v=v), _copy_of_fast(backend, block)
+        return lambda: mine.step_(theta, g, state, rule, threads=threads)
 
     return make
 
 
 @cache
-def _copy_of_fast(backend: str) -> Any:
+def _copy_of_fast(backend: str, block: int) -> Any:
     """The module once more, with caches of its own, that takes one backend whatever is there."""
     spec: Any = importlib.util.find_spec("rmsprop_ref.fast")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     vars(module)["backend"] = lambda: backend
+    vars(module)["BLOCK"] = block
     return module
 
 
@@ -232,6 +235,20 @@ PATHS: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, bool]] = {
     "PyTorch": (_torch(False), "torch", True),
     "PyTorch, foreach": (_torch(True), "torch", True),
     "TensorFlow's kernel": (tensorflow_op, "tensorflow", True),
+}
+
+# Measured at one size on one thread, for the chapter: blocks of other sizes, rules of more streams.
+SIZE = 10**7
+MORE: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, bool]] = {
+    f"blocks of {2**k}": (_fast("numpy", block=2**k), "numpy", False) for k in range(8, 24)
+} | {
+    "with momentum": (_fast("numba", Rule(momentum=0.9)), "numba", False),
+    "centered": (_fast("numba", Rule(centered=True, eps_in=1e-6)), "numba", False),
+    "centered, with momentum": (
+        _fast("numba", Rule(centered=True, eps_in=1e-6, momentum=0.9)),
+        "numba",
+        False,
+    ),
 }
 
 

@@ -7,7 +7,7 @@ among them. A ratio is taken within its turn; the table has the medians over the
 import gc
 
 import pytest
-from paths import PATHS, bind, installed
+from paths import MORE, PATHS, SIZE, bind, installed
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: make bench")
 
@@ -19,8 +19,8 @@ CASES = [
     for n in SIZES
     for threads in (1, 2)
     for turn in range(TURNS)
-    for name, (_, _, parallel) in PATHS.items()
-    if threads == 1 or (parallel and n >= 10**5)
+    for name, (_, _, parallel) in (PATHS | MORE).items()
+    if (threads == 1 or (parallel and n >= 10**5)) and (name in PATHS or (n, threads) == (SIZE, 1))
 ]
 made: dict = {}
 
@@ -32,7 +32,7 @@ def stepper(n, threads, name):
         gc.collect()
         made["key"] = key
     if name not in made:
-        made[name] = PATHS[name][0](n, threads)
+        made[name] = (PATHS | MORE)[name][0](n, threads)
         for _ in range(3):  # compile, settle
             made[name]()
     return made[name]
@@ -41,8 +41,9 @@ def stepper(n, threads, name):
 @pytest.mark.benchmark(disable_gc=True)
 @pytest.mark.parametrize(("n", "threads", "turn", "name"), CASES)
 def test_step(benchmark, n, threads, turn, name):
-    if not installed(PATHS[name][1]):
-        pytest.skip(f"{PATHS[name][1]} is not installed")
+    module = (PATHS | MORE)[name][1]
+    if not installed(module):
+        pytest.skip(f"{module} is not installed")
     run = stepper(n, threads, name)
     bind(threads)
     iterations = max(1, 3 * 10**5 // n)

@@ -31,13 +31,13 @@ PASSING = ("exact", "proven")
 HOUR = 3600
 
 
-def ask(name: str, long_run: bool) -> dict[str, Any]:
+def ask(name: str, options: Sequence[str]) -> dict[str, Any]:
     """What the oracle says of one adapter, measured in its own environment; or why nothing."""
     adapter = ADAPTERS[name]
     command = [str(python_for(adapter)), "-m", "rmsprop_ref.adapters", name]
     try:
         done = subprocess.run(
-            [*command, *["--long"] * long_run],
+            [*command, *options],
             capture_output=True,
             text=True,
             timeout=HOUR,
@@ -58,7 +58,26 @@ def python_for(adapter: Adapter) -> Path:
     return FOLDER / adapter.environment / "bin" / "python"
 
 
-def measured(names: Sequence[str], long_run: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def long_run(answer: dict[str, Any]) -> list[str]:
+    """What asks for a long run: rules whose bits were all the same in a short one.
+
+    Not those of β = 0 and 1: there v is the square of the gradient, whose root is exact, or stays.
+    """
+    if "rules" not in answer or ADAPTERS[answer["adapter"]].is_program:
+        return []
+    found: dict[str, str] = {}
+    for row in answer["rules"]:
+        for dtype, bits in row["bits"].items():
+            same = bits.get("differs", 0) is None and 0 < row["rule"]["beta"] < 1
+            if same and not isinstance(row["rule"]["lr"], list):
+                found.setdefault(dtype, row["suite"])
+    chosen = [f"{dtype}={found[dtype]}" for dtype in ("float32", "float64") if dtype in found]
+    return ["--long", *chosen] if chosen else []
+
+
+def measured(
+    names: Sequence[str], options: dict[str, list[str]]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Make the environments that are missing, and ask the adapters, two at a time."""
     failed: dict[str, str] = {}
     for environment in dict.fromkeys(ADAPTERS[name].environment for name in names):
@@ -74,7 +93,9 @@ def measured(names: Sequence[str], long_run: bool) -> Iterator[tuple[str, dict[s
             yield name, {"adapter": name, "dialect": ADAPTERS[name].dialect_name, "failed": why}
     ready = [name for name in names if ADAPTERS[name].environment not in failed]
     with ThreadPoolExecutor(2) as pool:
-        for name, answer in zip(ready, pool.map(lambda n: ask(n, long_run), ready), strict=True):
+        for name, answer in zip(
+            ready, pool.map(lambda n: ask(n, options.get(n, [])), ready), strict=True
+        ):
             print(f"{name}: {summary(answer)}", flush=True)
             yield name, answer
 
@@ -153,7 +174,10 @@ def main(arguments: Iterable[str] | None = None) -> int:
     stored = read()
     if not options.pages:
         found = {}
-        for name, answer in measured(options.adapters or list(ADAPTERS), options.long):
+        names = options.adapters or list(ADAPTERS)
+        asked = {name: long_run(stored.get(name, {})) for name in names if options.long}
+        names = [name for name in names if asked.get(name, True)]
+        for name, answer in measured(names, asked):
             found[name] = answer
             if options.check:
                 continue

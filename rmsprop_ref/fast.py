@@ -19,7 +19,7 @@ from __future__ import annotations
 import importlib.util
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -31,9 +31,9 @@ from rmsprop_ref.reference import init
 from rmsprop_ref.rule import Rule, check
 from rmsprop_ref.trace import trace
 
-# Elements of a block: its arrays, a dozen at most, fit into the second level of the cache. Measured
-# best between 2^14 and 2^17 on the machines at hand.
-BLOCK = 2**15
+# Elements of a block: small enough that its arrays, half a dozen, stay in the cache, large enough
+# that calls of NumPy cost little beside their work. Measured: level from 2^16 to 2^19 (chapter 20).
+BLOCK = 2**17
 
 Arrays = Sequence[Any]
 
@@ -258,12 +258,14 @@ class _Blocked:
 
     def __init__(self, skeleton: _Skeleton, dtype: str) -> None:
         self.skeleton, self.dtype = skeleton, dtype
-        self.slots, self.needed = _allocated(skeleton)
+        self.straight = _straight(skeleton)
+        self.slots, self.needed = _allocated(skeleton, self.straight)
         self.local = threading.local()  # each thread has its own scratch space
 
     def __call__(self, *given: Any) -> None:
         count = len(self.skeleton.inputs)
-        arrays, constants = given[:count], given[count:]
+        arrays = given[:count]
+        constants = [numpy.asarray(x) for x in given[count:]]  # a scalar is converted at each use
         if not hasattr(self.local, "scratch"):
             self.local.scratch = [numpy.empty(BLOCK, self.dtype) for _ in range(self.needed)]
             self.local.mask = numpy.empty(BLOCK, bool)
@@ -276,7 +278,10 @@ class _Blocked:
         registers = dict(enumerate(arrays))
         for target, op, places in self.skeleton.lines:
             operands = [constants[-1 - p] if p < 0 else registers[p] for p in places]
-            out = registers[target] = self.local.scratch[self.slots[target]][:n]
+            if target in self.straight:
+                out = registers[target] = arrays[self.straight[target]]
+            else:
+                out = registers[target] = self.local.scratch[self.slots[target]][:n]
             if op == "max":  # not numpy.maximum, of which one operand may be NaN
                 value, floor = operands
                 numpy.copyto(out, value)
@@ -285,10 +290,23 @@ class _Blocked:
             else:
                 _UFUNCS[op](*operands, out=out)
         for i, register in self.skeleton.outputs:
-            numpy.copyto(arrays[i], registers[register])
+            if register not in self.straight:
+                numpy.copyto(arrays[i], registers[register])
 
 
-def _allocated(skeleton: _Skeleton) -> tuple[dict[int, int], int]:
+def _straight(skeleton: _Skeleton) -> dict[int, int]:
+    """The results that go straight to their array: what was in it is not read after that."""
+    read = {p: k for k, line in enumerate(skeleton.lines) for p in line.operands}
+    made = {line.target: k for k, line in enumerate(skeleton.lines)}
+    registers = [register for _, register in skeleton.outputs]
+    return {
+        register: i
+        for i, register in skeleton.outputs
+        if register in made and registers.count(register) == 1 and read.get(i, -1) <= made[register]
+    }
+
+
+def _allocated(skeleton: _Skeleton, straight: Iterable[int]) -> tuple[dict[int, int], int]:
     """A place in the scratch space for each line: that of a number which is needed no more."""
     last = {p: i for i, line in enumerate(skeleton.lines) for p in line.operands}
     last |= {register: len(skeleton.lines) for _, register in skeleton.outputs}
@@ -297,6 +315,8 @@ def _allocated(skeleton: _Skeleton) -> tuple[dict[int, int], int]:
     needed = 0
     for i, line in enumerate(skeleton.lines):
         free += [slots[p] for p in set(line.operands) if p in slots and last[p] == i]
+        if line.target in straight:
+            continue
         if not free:
             free.append(needed)
             needed += 1

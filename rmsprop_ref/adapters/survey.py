@@ -9,7 +9,7 @@ import contextlib
 import importlib.metadata
 import platform
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from itertools import islice
 from typing import Any
@@ -128,7 +128,13 @@ def _claimed(adapter: Adapter, claim: Any) -> dict[str, Any]:
 
 
 def bits_of(
-    adapter: Adapter, setting: Setting, dtype: str, steps: int, elements: int
+    adapter: Adapter,
+    setting: Setting,
+    dtype: str,
+    steps: int,
+    elements: int,
+    *,
+    stop: bool = False,
 ) -> dict[str, Any]:
     """How far the reference, in the dialect's Arithmetic, goes bit for bit with the library.
 
@@ -137,7 +143,8 @@ def bits_of(
     dict
         ``arithmetic``: whether the dialect has one (else the reference's own order is taken);
         ``steps``, ``elements``: of the comparison; ``differs``: the first step after which a
-        parameter differs, or None; ``share``: of the parameters equal after the last step.
+        parameter differs, or None; ``share``: of the parameters equal after the last step, which
+        is the first that differs where ``stop`` says so.
     """
     if isinstance(setting.rule.lr, tuple):
         steps = min(steps, len(setting.rule.lr))
@@ -159,6 +166,8 @@ def bits_of(
             found["share"] = round(float(same.mean()), 6)
             if found["differs"] is None and not same.all():
                 found["differs"] = t
+                if stop:
+                    break
     except (Unsupported, Broken, ValueError) as error:
         return {"arithmetic": found["arithmetic"], "unsupported": str(error)}
     return found
@@ -184,21 +193,21 @@ def drawn(dtype: str, steps: int, elements: int) -> tuple[Any, Callable[[], Iter
     return theta0, grads
 
 
-def long_run(adapter: Adapter) -> dict[str, Any]:
-    """Ten thousand steps of the first rule whose bits are all the same over a hundred.
+def long_run(adapter: Adapter, rules: Mapping[str, str]) -> dict[str, Any]:
+    """Ten thousand steps of 100,000 elements, or until a bit differs. It takes minutes.
 
-    It takes minutes. A program, which reads all gradients at once, is not asked.
+    Parameters
+    ----------
+    adapter : Adapter
+        A library. A program reads all gradients at once, and is not asked.
+    rules : mapping of str to str
+        For each dtype the name of the rule: one whose bits are all the same in a short run.
     """
-    found: dict[str, Any] = {}
-    for dtype in {"float32", "float64"} & set(adapter.dtypes) if not adapter.is_program else ():
-        for name, setting in expressible(adapter).items():
-            if isinstance(setting.rule.lr, tuple):  # it has no ten thousand values
-                continue
-            if bits_of(adapter, setting, dtype, *SHORT_RUN).get("differs", 0) is None:
-                bits = bits_of(adapter, setting, dtype, *LONG_RUN)
-                found[dtype] = {"suite": name} | bits
-                break
-    return found
+    settings = expressible(adapter)
+    return {
+        dtype: {"suite": name} | bits_of(adapter, settings[name], dtype, *LONG_RUN, stop=True)
+        for dtype, name in rules.items()
+    }
 
 
 # Special values
