@@ -49,7 +49,6 @@ def shortened(raw: dict[str, Any]) -> dict[str, Any]:
             "processor": cpu.get("brand_raw", "unknown"),
             "cores": cpu.get("count"),
             "second-level cache, bytes": cpu.get("l2_cache_size"),
-            "third-level cache, bytes": cpu.get("l3_cache_size"),
             "system": f"{raw['machine_info']['system']} {raw['machine_info']['machine']}",
         },
         "versions": {"python": raw["machine_info"]["python_version"]} | versions,

@@ -58,6 +58,22 @@ def test_conda_environment_matches_pyproject():
     assert conda == names_and_versions
 
 
+def test_import_loads_little_beside_numpy():
+    """Time follows what is loaded: here a dozen small modules of Python's own, beside NumPy's."""
+
+    def loaded(module: str) -> set[str]:
+        code = f"import {module}, sys; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        return set(done.stdout.split())
+
+    numpy_alone, ours = loaded("numpy"), loaded("rmsprop_ref")
+    own = {name for name in ours if name.startswith("rmsprop_ref")}
+    assert own == {"rmsprop_ref"} | {f"rmsprop_ref.{x}" for x in ("constant", "reference", "rule")}
+    small = {"__future__", "copy", "dataclasses", "difflib", "fractions", "decimal", "heapq"}
+    assert ours - numpy_alone - own <= small | {"_decimal", "_heapq"}
+    assert len(ours) < 1.3 * len(numpy_alone)
+
+
 def test_one_version():
     citation = yaml.safe_load(read("CITATION.cff"))
     newest = re.search(r"^## \[(.+?)\]", read("CHANGELOG.md"), re.MULTILINE)
