@@ -28,7 +28,10 @@ import numpy as np
 
 DATA = Path(__file__).parent / "data"
 # Each module that has experiments names them in EXPERIMENTS; here is where each is.
-MODULES: dict[str, str] = {}
+MODULES: dict[str, str] = {
+    "edge": "rmsprop_ref.course.dynamics",
+    "surfaces": "rmsprop_ref.course.surfaces",
+}
 
 Job = dict[str, Any]
 Result = dict[str, Any]

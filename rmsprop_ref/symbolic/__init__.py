@@ -15,6 +15,13 @@ Symbols without an index are the values before the step (``theta`` is θ at t-1)
 gradient there, and ``theta_t``, ``v_t``, ``m_t``, ``b_t`` are the values after it.
 """
 
+from rmsprop_ref.symbolic.convergence import (
+    CONVERGENCE,
+    boundary_of_a_large_gradient,
+    boundary_of_a_small_mean,
+    periodic_average,
+    three_step_boundary,
+)
 from rmsprop_ref.symbolic.conversions import (
     CONVERSIONS,
     correction_as_schedule,
@@ -23,6 +30,13 @@ from rmsprop_ref.symbolic.conversions import (
     learning_rate_in_the_buffer,
     loaded_start,
     same,
+)
+from rmsprop_ref.symbolic.dynamics import (
+    DYNAMICS,
+    cycle_in_the_plane,
+    program_in_the_plane,
+    pull_in_the_plane,
+    pull_of_a_cycle,
 )
 from rmsprop_ref.symbolic.theorems import (
     RMSPROP,
@@ -42,9 +56,13 @@ from rmsprop_ref.symbolic.theorems import (
     unrolled_average,
     zero_start_bias,
 )
-from rmsprop_ref.symbolic.update import equations, latex, symbolized
+from rmsprop_ref.symbolic.update import (
+    equations,
+    latex,
+    symbolized,
+)
 
-THEOREMS = (*RMSPROP, *CONVERSIONS)
+THEOREMS = (*RMSPROP, *DYNAMICS, *CONVERGENCE, *CONVERSIONS)
 
 __all__ = [
     "THEOREMS",
@@ -52,7 +70,10 @@ __all__ = [
     "Theorem",
     "adagrad",
     "adam",
+    "boundary_of_a_large_gradient",
+    "boundary_of_a_small_mean",
     "correction_as_schedule",
+    "cycle_in_the_plane",
     "decay_in_units",
     "early_displacement",
     "epsilon_across_the_root",
@@ -64,10 +85,15 @@ __all__ = [
     "learning_rate_in_the_buffer",
     "loaded_start",
     "mean_age",
+    "periodic_average",
+    "program_in_the_plane",
+    "pull_in_the_plane",
+    "pull_of_a_cycle",
     "same",
     "scale_invariance",
     "sign_descent",
     "symbolized",
+    "three_step_boundary",
     "two_cycle",
     "two_cycle_attracts",
     "unrolled_average",

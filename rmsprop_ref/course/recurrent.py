@@ -1,0 +1,298 @@
+"""Two recurrent networks, written out with their gradients, and the sequences that they learn.
+
+All parameters lie in one vector θ; :meth:`Network.views` names its parts. A leading axis of θ is
+the run: one call computes as many networks side by side as θ has rows, each on its own batch.
+
+Shapes, throughout: R runs, T steps of time, B sequences a batch, I inputs, H hidden units, O
+outputs. An input x is (R, T, B, I), a target y is (R, B, O), or (R, T, B, O) where the network
+answers at every step. R may be 1 in x and y: then all runs see the same batch.
+
+References
+----------
+S. Hochreiter, J. Schmidhuber (1997). Long short-term memory. Neural Computation 9(8): the LSTM (here
+with the forget gate of Gers, Schmidhuber & Cummins 2000) and the adding problem.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rmsprop_ref.course import family
+from rmsprop_ref.course.experiments import Experiment
+from rmsprop_ref.course.runs import Array
+
+Batches = Callable[[Any, int], tuple[Array, Array]]  # (generator, how many) -> x, y
+
+
+class Through(NamedTuple):
+    """One pass forward and back.
+
+    Attributes
+    ----------
+    loss : (R,)
+        The mean over the batch.
+    slope : (R, n)
+        The gradient of the loss, in θ's order.
+    seen : (R, T, B, H)
+        The hidden state before each step of time, h at t-1.
+    dz : (R, T, B, G)
+        The derivatives of the loss by the pre-activations of each step; G is H, or 4H in the LSTM.
+    dh : (R, T, B, H)
+        The derivatives of the loss by the hidden state after each step.
+    """
+
+    loss: Array
+    slope: Array
+    seen: Array
+    dz: Array
+    dh: Array
+
+
+@dataclass(frozen=True)
+class Network:
+    """A recurrent layer and a linear one that answers.
+
+    Attributes
+    ----------
+    cell : "tanh" or "lstm"
+        h ← tanh(hW + xU + b), or the LSTM, whose gates stand in the order i, f, o, g.
+    inputs, hidden, outputs : int
+        I, H and O.
+    classes : bool
+        Whether the outputs are logits: the loss is the cross-entropy in nats, y is one-hot.
+        Otherwise it is the mean squared error.
+    always : bool
+        Whether the network answers after every step of time, or only after the last.
+    """
+
+    cell: str
+    inputs: int
+    hidden: int
+    outputs: int
+    classes: bool = False
+    always: bool = False
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """The parts of θ in their order: recurrent, input, bias; and the answer's two."""
+        gates = self.hidden * (4 if self.cell == "lstm" else 1)
+        return {
+            "W": (self.hidden, gates),
+            "U": (self.inputs, gates),
+            "b": (1, gates),
+            "V": (self.hidden, self.outputs),
+            "c": (1, self.outputs),
+        }
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are: n."""
+        return sum(a * b for a, b in self.shapes.values())
+
+    def views(self, theta: Array) -> dict[str, Array]:
+        """The parts of θ (R, n) under their names, each (R, rows, columns): views, not copies."""
+        parts, at = {}, 0
+        for name, (rows, columns) in self.shapes.items():
+            part = theta[..., at : at + rows * columns]
+            parts[name] = part.reshape(*theta.shape[:-1], rows, columns)
+            at += rows * columns
+        return parts
+
+    def start(self, seeds: Sequence[int], scale: float = 1.0) -> NDArray[np.float64]:
+        """One random start per seed, (len(seeds), n).
+
+        Weights are normal with variance 1/(their number of inputs), those of W times ``scale``²;
+        biases are 0, that of the forget gate 1 (Gers et al. 2000).
+        """
+        theta = np.zeros((len(seeds), self.size))
+        for row, seed in zip(theta, seeds, strict=True):
+            rng, part = np.random.default_rng(seed), self.views(row)
+            for name, factor in (("W", scale), ("U", 1.0), ("V", 1.0)):
+                shape = self.shapes[name]
+                part[name][:] = factor / math.sqrt(shape[0]) * rng.standard_normal(shape)
+            if self.cell == "lstm":
+                part["b"][:, self.hidden : 2 * self.hidden] = 1.0
+        return theta
+
+    def loss_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        """The loss (R,) and its gradient (R, n)."""
+        back = self.through(theta, x, y)
+        return back.loss, back.slope
+
+    def through(self, theta: Array, x: Array, y: Array) -> Through:
+        """Forward through time and back (Werbos 1990)."""
+        p = self.views(theta)
+        runs, (steps, batch) = len(theta), x.shape[1:3]
+        x = np.broadcast_to(x, (runs, *x.shape[1:]))
+        inputs = x.reshape(runs, steps * batch, self.inputs)
+        z = (inputs @ p["U"] + p["b"]).reshape(runs, steps, batch, -1)
+        cell = _lstm if self.cell == "lstm" else _tanh
+        h, backward = cell(z, p["W"])
+
+        answered = h if self.always else h[:, -1:]
+        rows = answered.reshape(runs, -1, self.hidden)
+        out = rows @ p["V"] + p["c"]
+        target = np.broadcast_to(y, (runs, *y.shape[1:])).reshape(out.shape)
+        loss, d_out = (_cross_entropy if self.classes else _squared)(out, target)
+
+        direct = np.zeros_like(h)
+        d_rows = (d_out @ p["V"].swapaxes(-1, -2)).reshape(answered.shape)
+        direct[:, -answered.shape[1] :] = d_rows
+        dz, dh = backward(direct)
+
+        seen = np.zeros_like(h)
+        seen[:, 1:] = h[:, :-1]
+        flat = dz.reshape(runs, steps * batch, -1)
+        slopes = (
+            seen.reshape(runs, steps * batch, -1).swapaxes(-1, -2) @ flat,
+            inputs.swapaxes(-1, -2) @ flat,
+            flat.sum(1),
+            rows.swapaxes(-1, -2) @ d_out,
+            d_out.sum(1),
+        )
+        slope = np.concatenate([s.reshape(runs, -1) for s in slopes], axis=-1)
+        return Through(loss, slope, seen, dz, dh)
+
+
+def _tanh(z: Array, w: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+    """The states h (R, T, B, H) from what the inputs bring, z; and the way back."""
+    h = np.empty_like(z)
+    for t in range(z.shape[1]):
+        h[:, t] = np.tanh(z[:, t] + h[:, t - 1] @ w if t else z[:, t])
+
+    def backward(direct: Array) -> tuple[Array, Array]:
+        dz, dh, back = np.empty_like(h), direct, w.swapaxes(-1, -2)
+        for t in reversed(range(h.shape[1])):
+            dz[:, t] = dh[:, t] * (1 - h[:, t] ** 2)
+            if t:
+                dh[:, t - 1] += dz[:, t] @ back
+        return dz, dh
+
+    return h, backward
+
+
+def _lstm(z: Array, w: Array) -> tuple[Array, Callable[[Array], tuple[Array, Array]]]:
+    """The same for the LSTM: c ← f c + i g, h ← o tanh(c); z holds i, f, o and g."""
+    runs, steps, batch, gates = z.shape
+    n = gates // 4
+    h, c, squashed = (np.empty((runs, steps, batch, n)) for _ in range(3))
+    gate = np.empty_like(z)
+    nothing = np.zeros((runs, batch, n))
+    for t in range(steps):
+        now = gate[:, t]
+        now[:] = z[:, t] + h[:, t - 1] @ w if t else z[:, t]
+        now[..., : 3 * n] *= 0.5  # σ(z) = (1 + tanh(z/2))/2, which cannot overflow
+        np.tanh(now, out=now)
+        now[..., : 3 * n] = 0.5 + 0.5 * now[..., : 3 * n]
+        i, f, o, g = (now[..., k * n : (k + 1) * n] for k in range(4))
+        c[:, t] = f * (c[:, t - 1] if t else nothing) + i * g
+        squashed[:, t] = np.tanh(c[:, t])
+        h[:, t] = o * squashed[:, t]
+
+    def backward(direct: Array) -> tuple[Array, Array]:
+        dz, dh, back = np.empty_like(z), direct, w.swapaxes(-1, -2)
+        dc = nothing
+        for t in reversed(range(steps)):
+            i, f, o, g = (gate[:, t, :, k * n : (k + 1) * n] for k in range(4))
+            before = c[:, t - 1] if t else nothing
+            dc = dc + dh[:, t] * o * (1 - squashed[:, t] ** 2)
+            dz[:, t, :, :n] = dc * g * i * (1 - i)
+            dz[:, t, :, n : 2 * n] = dc * before * f * (1 - f)
+            dz[:, t, :, 2 * n : 3 * n] = dh[:, t] * squashed[:, t] * o * (1 - o)
+            dz[:, t, :, 3 * n :] = dc * i * (1 - g * g)
+            dc = dc * f
+            if t:
+                dh[:, t - 1] += dz[:, t] @ back
+        return dz, dh
+
+    return h, backward
+
+
+def _squared(out: Array, y: Array) -> tuple[Array, Array]:
+    """The mean squared error (R,) and its derivatives by the outputs (R, rows, O)."""
+    error = out - y
+    return (error**2).mean((1, 2)), 2 * error / (error.shape[1] * error.shape[2])
+
+
+def _cross_entropy(out: Array, y: Array) -> tuple[Array, Array]:
+    """The mean cross-entropy in nats (R,) and its derivatives by the logits (R, rows, O)."""
+    out = out - out.max(-1, keepdims=True)
+    odds = np.exp(out)
+    total = odds.sum(-1, keepdims=True)
+    loss = (np.log(total[..., 0]) - (out * y).sum(-1)).mean(1)
+    return loss, (odds / total - y) / out.shape[1]
+
+
+# --- The sequences ------------------------------------------------------------------------------
+
+
+def adding(rng: np.random.Generator, batch: int, length: int) -> tuple[Array, Array]:
+    """The adding problem: x (T, B, 2) and y (B, 1).
+
+    At each step a number, uniform in [0, 1], and a mark. One number in the first half is marked and
+    one in the second; y is their sum. (Hochreiter & Schmidhuber 1997 have numbers in [-1, 1], marks
+    of another code and a target scaled to fit; this form is the one that later work uses.)
+    """
+    x = np.zeros((length, batch, 2))
+    x[..., 0] = rng.random((length, batch))
+    rows, half = np.arange(batch), length // 2
+    first, second = rng.integers(0, half, batch), rng.integers(half, length, batch)
+    x[first, rows, 1] = x[second, rows, 1] = 1.0
+    return x, (x[first, rows, 0] + x[second, rows, 0])[:, None]
+
+
+def recall(rng: np.random.Generator, batch: int, length: int) -> tuple[Array, Array]:
+    """Delayed recall: x (T, B, 5) and y (B, 4), one-hot.
+
+    The first step shows one of four symbols; on a fifth channel there is noise of variance 1 at
+    every step. The answer, after the last step, is the symbol.
+    """
+    x = np.zeros((length, batch, 5))
+    y = np.eye(4)[rng.integers(0, 4, batch)]
+    x[0, :, :4] = y
+    x[..., 4] = rng.standard_normal((length, batch))
+    return x, y
+
+
+def zen() -> str:
+    """The Zen of Python (Tim Peters, PEP 20, in the public domain), as ``import this`` prints it."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        import this
+    table = {c: this.d.get(c, c) for c in this.s}
+    return "".join(table[c] for c in this.s)
+
+
+def text(rng: np.random.Generator, batch: int, length: int) -> tuple[Array, Array]:
+    """Windows of the Zen: x (T, B, K) one-hot characters, y (T, B, K) those that follow them."""
+    whole = zen()
+    letters = sorted(set(whole))
+    codes = np.array([letters.index(c) for c in whole])
+    starts = rng.integers(0, len(codes) - length, batch)
+    window = codes[starts + np.arange(length + 1)[:, None]]
+    one_hot = np.eye(len(letters))[window]
+    return one_hot[:-1], one_hot[1:]
+
+
+TASKS: dict[str, Callable[[np.random.Generator, int, int], tuple[Array, Array]]] = {
+    "adding": adding,
+    "recall": recall,
+    "text": text,
+}
+
+
+def network(task: str, cell: str, hidden: int) -> Network:
+    """The network that fits a task."""
+    if task == "adding":
+        return Network(cell, 2, hidden, 1)
+    if task == "recall":
+        return Network(cell, 5, hidden, 4, classes=True)
+    letters = len(set(zen()))
+    return Network(cell, letters, hidden, letters, classes=True, always=True)
