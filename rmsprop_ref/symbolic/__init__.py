@@ -38,6 +38,13 @@ from rmsprop_ref.symbolic.dynamics import (
     pull_in_the_plane,
     pull_of_a_cycle,
 )
+from rmsprop_ref.symbolic.scaling import (
+    SCALING,
+    linear_decay,
+    memory_in_the_step,
+    noise_floor,
+    square_root_rule,
+)
 from rmsprop_ref.symbolic.theorems import (
     RMSPROP,
     ProofError,
@@ -62,7 +69,7 @@ from rmsprop_ref.symbolic.update import (
     symbolized,
 )
 
-THEOREMS = (*RMSPROP, *DYNAMICS, *CONVERGENCE, *CONVERSIONS)
+THEOREMS = (*RMSPROP, *DYNAMICS, *CONVERGENCE, *SCALING, *CONVERSIONS)
 
 __all__ = [
     "THEOREMS",
@@ -83,8 +90,11 @@ __all__ = [
     "half_life",
     "latex",
     "learning_rate_in_the_buffer",
+    "linear_decay",
     "loaded_start",
     "mean_age",
+    "memory_in_the_step",
+    "noise_floor",
     "periodic_average",
     "program_in_the_plane",
     "pull_in_the_plane",
@@ -92,6 +102,7 @@ __all__ = [
     "same",
     "scale_invariance",
     "sign_descent",
+    "square_root_rule",
     "symbolized",
     "three_step_boundary",
     "two_cycle",
