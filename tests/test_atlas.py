@@ -124,7 +124,7 @@ def test_what_cannot_be_installed_is_reported_and_left_out(monkeypatch, tmp_path
     monkeypatch.setitem(environments.ENVIRONMENTS, "torch", broken)
     monkeypatch.setattr(environments, "FOLDER", tmp_path)
     monkeypatch.setattr(atlas, "FOLDER", tmp_path)
-    found = dict(atlas.measured(["pytorch"], long_run=False))
+    found = dict(atlas.measured(["pytorch"], {}))
     assert "not installed" in found["pytorch"]["failed"]
     assert "no-such-distribution" in found["pytorch"]["failed"]
     assert "making" in capsys.readouterr().out

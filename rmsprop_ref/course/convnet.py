@@ -144,7 +144,7 @@ class Network:
         gradient : array, shape (R, n)
         """
         runs, batch = labels.shape
-        half, k, (f1, f2) = self.side // 2, self.kernels[1], self.filters
+        half, k, f1 = self.side // 2, self.kernels[1], self.filters[0]
         out = half - k + 1
         p = self.views(theta)
         gradient = np.empty_like(theta)
@@ -322,3 +322,178 @@ def evaluate(theta: Array, part: str, unit: float = 1.0) -> tuple[Array, Array]:
         scores, _ = NETWORK.forward(theta, x[None])
         truth = np.broadcast_to(labels, scores.shape[:2])
         return cross_entropy(scores, truth)[0], scores.argmax(-1) == truth
+
+
+# What is computed for the chapter. A half-decade is 3.16; the rates are a quarter-decade apart, 17
+# for each method, over the four decades about where a coarse scan with other seeds had its best.
+BUDGETS = (3, 15, 45)  # epochs of 33 steps
+TUNING, FRESH = [1, 2, 3], list(range(100, 120))  # seeds
+_TOP = {"SGD": 1.0, "momentum": 0.0, "AdaGrad": 1.0, "RMSProp": 0.0, "Adam": 0.0}
+_TOP["RMSProp + momentum"] = -1.0
+RAW = 16.0  # the unit of the raw pixels
+_TOP_RAW = {name: top - (1.5 if name in ("SGD", "momentum") else 0.5) for name, top in _TOP.items()}
+
+
+def rates(method: str, unit: float = 1.0) -> list[float]:
+    """The 17 rates that are tried, ascending."""
+    top = (_TOP if unit == 1 else _TOP_RAW)[method]
+    return [float(f"{10 ** (top - k / 4):.5g}") for k in range(16, -1, -1)]
+
+
+def tune(method: str, lr: float, unit: float) -> dict[str, Any]:
+    """Losses with one rate after each budget, one for each seed of TUNING.
+
+    The rate is constant, so a run of 45 epochs contains the runs of 3 and of 15.
+    """
+    budgets = BUDGETS if unit == 1 else (15,)
+    _, curves = train(method, lr, TUNING, budgets[-1], unit=unit)
+    return {name: [_short(curve[n - 1]) for n in budgets] for name, curve in curves.items()}
+
+
+@cache
+def tuned(method: str, epochs: int, unit: float = 1.0) -> float:
+    """The rate whose median validation loss over the tuning seeds is the lowest."""
+    grid, losses = valley(method, epochs, unit)
+    return grid[int(np.argmin(losses))]
+
+
+def valley(method: str, epochs: int, unit: float = 1.0) -> tuple[list[float], Array]:
+    """The rates that were tried, and the median validation loss with each; inf if one diverged."""
+    budgets = BUDGETS if unit == 1 else (15,)
+    rows = {
+        job["lr"]: np.array(result["validation"][budgets.index(epochs)], float)
+        for job, result in stored("digit_rates")
+        if (job["method"], job["unit"]) == (method, unit)
+    }
+    losses = np.array([np.median(np.nan_to_num(row, nan=np.inf)) for row in rows.values()])
+    return list(rows), losses
+
+
+def compete(method: str, lr: float, epochs: int, unit: float) -> dict[str, Any]:
+    """Twenty fresh seeds with a tuned rate: losses and accuracy of each, on each part."""
+    found: dict[str, Any] = {"curve": []}
+    each = np.zeros(len(digits()["test"][1]))
+    rows: dict[str, list[float]] = {}
+    for few in np.split(np.array(FRESH), 5):  # four at once fit the cache
+        theta, curves = train(method, lr, few.tolist(), epochs, unit=unit)
+        found["curve"] += [_short(curve) for curve in curves["validation"].T]
+        for part in ("train", "validation", "test"):
+            losses, right = evaluate(theta, part, unit)
+            rows.setdefault(f"{part} loss", []).extend(losses.mean(1))
+            rows.setdefault(f"{part} accuracy", []).extend(right.mean(1))
+        each += losses.sum(0) / len(FRESH)
+    if epochs != 15:
+        del found["curve"]
+    elif unit == 1:
+        found["test loss by image"] = _short(each)  # the mean over seeds
+    return found | {name: _short(values) for name, values in rows.items()}
+
+
+def watch(method: str, lr: float, epochs: int, seed: int) -> dict[str, Any]:
+    """Magnitudes in one run, every 15 steps and for each tensor: root mean squares.
+
+    "gradient", "step" and "weight" hold a list a tensor. "root v", where there is a v: of its root
+    after the last step the quantiles QUANTILES; and "histogram", how many weights have a root
+    between 10^(k/2) and 10^((k+1)/2) for k from -20 to 3, and "below" how many are smaller.
+    """
+    times: list[int] = []
+    sizes: dict[str, dict[str, list[float]]] = {"gradient": {}, "step": {}, "weight": {}}
+    last: family.State = {}
+
+    def see(t: int, before: Array, g: Array, after: Array, state: family.State) -> None:
+        last.update(state)
+        if t % 15 == 0 or t == 1:
+            times.append(t)
+            for what, values in (("gradient", g), ("step", after - before), ("weight", before)):
+                for name, tensor in NETWORK.views(values).items():
+                    size = float(f"{np.sqrt(np.mean(tensor**2)):.6g}")
+                    sizes[what].setdefault(name, []).append(size)
+
+    train(method, lr, [seed], epochs, see=see)
+    found: dict[str, Any] = {"steps": times, **sizes}
+    if "v" in last:
+        roots = {name: np.sqrt(v).ravel() for name, v in NETWORK.views(last["v"]).items()}
+        edges = 10.0 ** (np.arange(-20, 5) / 2)
+        found["root v"] = {n: _short(np.quantile(r, QUANTILES)) for n, r in roots.items()}
+        found["histogram"] = {n: np.histogram(r, edges)[0].tolist() for n, r in roots.items()}
+        found["below"] = {n: int((r < edges[0]).sum()) for n, r in roots.items()}
+    return found
+
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+
+
+def clock(lr: float) -> dict[str, Any]:
+    """Milliseconds of one network's gradient and of each method's update, on the machine that asks.
+
+    The median of 400 turns, in each of which all are timed once. No other machine gives the same.
+    """
+    x, labels = _cut(1.0)["train"]
+    rng = np.random.default_rng(0)
+    theta = NETWORK.start(rng)[None]
+    states: dict[str, family.State] = {name: {} for name in METHODS}
+    spent: dict[str, list[float]] = {name: [] for name in ("gradient", *METHODS)}
+    for _ in range(400):
+        chosen = rng.integers(0, len(labels), (1, BATCH))
+        begin = time.perf_counter()
+        _, g = NETWORK.loss_and_gradient(theta, x[chosen], labels[chosen])
+        spent["gradient"].append(time.perf_counter() - begin)
+        for name, step in METHODS.items():
+            begin = time.perf_counter()
+            _, states[name] = step(theta, g, states[name], lr=lr)
+            spent[name].append(time.perf_counter() - begin)
+    return {name: float(f"{1e3 * np.median(each):.3g}") for name, each in spent.items()}
+
+
+_KINDS = {"compete": compete, "watch": watch, "clock": clock}
+
+
+def second(what: str, **job: Any) -> dict[str, Any]:
+    """A job of the experiment "digits", which follows "digit_rates"."""
+    return _KINDS[what](**job)
+
+
+def _short(values: Any) -> list[float | None]:
+    """Six digits of each, and None for what is not finite."""
+    return [float(f"{x:.6g}") if np.isfinite(x) else None for x in np.asarray(values, float)]
+
+
+def _first_jobs() -> list[dict[str, Any]]:
+    return [
+        {"method": name, "lr": lr, "unit": unit}
+        for unit in (1.0, RAW)
+        for name in METHODS
+        for lr in rates(name, unit)
+    ]
+
+
+def _second_jobs() -> list[dict[str, Any]]:
+    """What is run with the tuned rates: none, before there are any."""
+    try:
+        stored("digit_rates")
+    except FileNotFoundError:
+        return []
+    cases = [(n, 1.0) for n in BUDGETS] + [(15, RAW)]
+    jobs: list[dict[str, Any]] = [
+        {"what": "compete", "method": m, "lr": tuned(m, n, unit), "epochs": n, "unit": unit}
+        for n, unit in cases
+        for m in METHODS
+    ]
+    jobs += [
+        {"what": "watch", "method": m, "lr": tuned(m, 15), "epochs": 15, "seed": 100}
+        for m in ("SGD", "momentum", "RMSProp", "Adam")
+    ]
+    return [*jobs, {"what": "clock", "lr": 1e-3}]
+
+
+def __getattr__(name: str) -> Any:
+    """EXPERIMENTS, made when it is asked for: the jobs of the second depend on the first's data."""
+    if name != "EXPERIMENTS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return {
+        "digit_rates": Experiment(tune, _first_jobs(), WITHIN, (0,)),
+        "digits": Experiment(second, _second_jobs(), WITHIN, (0,)),
+    }
+
+
+WITHIN = 1e-3

@@ -29,6 +29,8 @@ import numpy as np
 DATA = Path(__file__).parent / "data"
 # Each module that has experiments names them in EXPERIMENTS; here is where each is.
 MODULES: dict[str, str] = {
+    "digit_rates": "rmsprop_ref.course.convnet",
+    "digits": "rmsprop_ref.course.convnet",
     "edge": "rmsprop_ref.course.dynamics",
     "surfaces": "rmsprop_ref.course.surfaces",
 }

@@ -296,3 +296,175 @@ def network(task: str, cell: str, hidden: int) -> Network:
         return Network(cell, 5, hidden, 4, classes=True)
     letters = len(set(zen()))
     return Network(cell, letters, hidden, letters, classes=True, always=True)
+
+
+# --- The other way to be deep -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stack:
+    """``depth`` layers of sigmoids, one above the other, and a linear one that answers.
+
+    Each layer has weights of its own: nothing is summed over layers as an RNN's gradient is over
+    time. The input is x (R, B, 2), the target y (R, B, 2) one-hot.
+    """
+
+    depth: int
+    hidden: int
+
+    @property
+    def shapes(self) -> list[tuple[int, int]]:
+        """Weights and bias of each layer, from the input up."""
+        widths = [2] + [self.hidden] * self.depth + [2]
+        pairs = zip(widths[:-1], widths[1:], strict=True)
+        return [shape for below, above in pairs for shape in ((below, above), (1, above))]
+
+    @property
+    def size(self) -> int:
+        """How many parameters there are: n."""
+        return sum(a * b for a, b in self.shapes)
+
+    def views(self, theta: Array) -> list[Array]:
+        """The parts of θ (R, n) in the order of ``shapes``: views, not copies."""
+        ends = np.cumsum([a * b for a, b in self.shapes])
+        parts = np.split(theta, ends[:-1], axis=-1)
+        return [
+            p.reshape(*theta.shape[:-1], *s) for p, s in zip(parts, self.shapes, strict=True)
+        ]
+
+    def start(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """One random start per seed: weights of variance 1/(number of inputs), biases 0."""
+        theta = np.zeros((len(seeds), self.size))
+        for row, seed in zip(theta, seeds, strict=True):
+            rng = np.random.default_rng(seed)
+            for part in self.views(row)[::2]:
+                part[:] = rng.standard_normal(part.shape) / math.sqrt(part.shape[0])
+        return theta
+
+    def loss_and_gradient(self, theta: Array, x: Array, y: Array) -> tuple[Array, Array]:
+        """The cross-entropy (R,) and its gradient (R, n)."""
+        parts = self.views(theta)
+        layers = list(zip(parts[::2], parts[1::2], strict=True))
+        a = [np.broadcast_to(x, (len(theta), *x.shape[1:]))]
+        for w, b in layers[:-1]:
+            a.append(0.5 + 0.5 * np.tanh((a[-1] @ w + b) / 2))
+        w, b = layers[-1]
+        loss, dz = _cross_entropy(a[-1] @ w + b, y)
+        slopes = []
+        for (w, _), below in zip(reversed(layers), reversed(a), strict=True):
+            slopes += [dz.sum(1), (below.swapaxes(-1, -2) @ dz).reshape(len(theta), -1)]
+            dz = (dz @ w.swapaxes(-1, -2)) * (below * (1 - below))
+        return loss, np.concatenate(slopes[::-1], axis=-1)
+
+
+def quadrants(rng: np.random.Generator, batch: int, length: int) -> tuple[Array, Array]:
+    """Points of the square [-1, 1]² and the sign of x₁x₂, one-hot; ``length`` has no effect."""
+    x = rng.uniform(-1, 1, (batch, 2))
+    return x, np.eye(2)[(x[:, 0] * x[:, 1] > 0).astype(int)]
+
+
+# --- The experiment -----------------------------------------------------------------------------
+
+
+def clipped(theta: Any, g: Any, state: family.State, *, lr: Any) -> tuple[Any, family.State]:
+    """SGD whose gradient, of one run, is scaled down to the norm 1 where it is longer."""
+    norm = np.sqrt((g * g).sum(-1, keepdims=True))
+    return theta - lr * g / np.maximum(norm, 1.0), state
+
+
+# Six learning rates each, a factor √10 apart; the first is the lowest.
+METHODS: dict[str, tuple[family.Step, float]] = {
+    "SGD": (family.descent, 3e-3),
+    "SGD, clipped": (clipped, 1e-2),
+    "momentum": (family.momentum, 1e-3),
+    "AdaGrad": (family.adagrad, 3e-3),
+    "RMSProp": (family.rmsprop, 1e-4),
+    "Adam": (family.adam, 3e-4),
+}
+TUNING, FRESH = range(3), range(100, 109)  # seeds
+BATCH, HIDDEN = 16, 16
+
+
+def ladder(method: str) -> NDArray[np.float64]:
+    """The six learning rates that are tried for a method."""
+    return np.asarray(METHODS[method][1] * 10 ** (np.arange(6) / 2))
+
+
+def train(
+    task: str, cell: str, length: int, steps: int, method: str, rates: Any, seeds: Sequence[int],
+    nudge: float = 0.0,
+) -> Array:
+    """Train one network per rate and seed, (rates, seeds, steps): the loss before each step.
+
+    A seed gives the same start and the same batches to every method and rate. ``nudge`` multiplies
+    the start by 1 + nudge: what changes, rounding may change too.
+    """
+    rates = np.asarray(rates, float)
+    if cell == "sigmoid":
+        net: Any = Stack(length, HIDDEN)
+        draw: Any = quadrants
+    else:
+        net, draw = network(task, cell, HIDDEN), TASKS[task]
+    theta = np.tile(net.start(seeds) * (1 + nudge), (len(rates), 1))
+    lr = np.repeat(rates, len(seeds))[:, None]
+    step, state = METHODS[method][0], {}
+    rngs = [np.random.default_rng([seed, length]) for seed in seeds]
+    losses = np.empty((len(theta), steps))
+    with np.errstate(all="ignore"):  # some rates diverge, and may
+        for t in range(steps):
+            drawn = [draw(rng, BATCH, length) for rng in rngs]
+            x, y = (np.stack([d[i] for d in drawn]) for i in (0, 1))
+            x, y = (np.concatenate([a] * len(rates)) for a in (x, y))
+            losses[:, t], slope = net.loss_and_gradient(theta, x, y)
+            theta, state = step(theta, slope, state, lr=lr)
+    return losses.reshape(len(rates), len(seeds), steps)
+
+
+def final(losses: Array) -> Array:
+    """The mean loss of the last twentieth of the steps; infinite where it is not finite."""
+    last = losses[..., -(losses.shape[-1] // 20) :].mean(-1)
+    return np.where(np.isfinite(last), last, np.inf)
+
+
+def tune_and_run(task: str, cell: str, length: int, steps: int, method: str) -> dict[str, Any]:
+    """Choose a learning rate on three seeds, and train with it on nine others.
+
+    Returns
+    -------
+    dict
+        ``rates`` tried, their ``tuning`` losses (the mean of three seeds' final losses; None where
+        one diverged), the ``best`` rate, the ``final`` losses of the nine runs (None likewise), and
+        the ``curve``: the median loss over the runs in each of 20 equal stretches.
+    """
+    rates = ladder(method)
+    tuning = final(train(task, cell, length, steps, method, rates, TUNING)).mean(-1)
+    best = float(rates[tuning.argmin()])
+    losses = train(task, cell, length, steps, method, [best], FRESH)[0]
+    curve = np.median(losses.reshape(len(FRESH), 20, -1).mean(-1), axis=0)
+
+    def numbers(values: Array) -> list[float | None]:
+        return [float(f"{v:.6g}") if np.isfinite(v) else None for v in values]
+
+    return {
+        "rates": numbers(rates),
+        "tuning": numbers(tuning),
+        "best": float(f"{best:.6g}"),
+        "final": numbers(final(losses)),
+        "curve": numbers(curve),
+    }
+
+
+def _jobs() -> list[dict[str, Any]]:
+    settings = [
+        *(("adding", "tanh", length, 2000) for length in (10, 20, 40)),
+        *(("adding", "lstm", length, 1000) for length in (10, 20, 40)),
+        *(("recall", "tanh", length, 1000) for length in (10, 20, 40)),
+        *(("quadrants", "sigmoid", depth, 2000) for depth in (1, 2, 4, 6)),
+        ("text", "tanh", 20, 600),
+        ("text", "lstm", 20, 600),
+    ]
+    return [
+        dict(zip(("task", "cell", "length", "steps", "method"), (*s, method), strict=True))
+        for s in settings
+        for method in METHODS
+    ]
