@@ -327,12 +327,12 @@ LETTERS: dict[str, tuple[str, str]] = {
 
 def draw_surfaces(starts: dict[str, tuple[float, float]], best: dict[tuple[str, str], Best]) -> Any:
     """Level lines of each surface, its global minima, and a path of RMSProp from a start."""
-    fig, axes = plt.subplots(4, 2, figsize=(7.2, 12.4))
+    fig, axes = plt.subplots(4, 2, figsize=(7.2, 12.4), dpi=100)
     for ax, surface in zip(axes.flat, SURFACES.values(), strict=True):
         x0, x1, y0, y1 = surface.box
         x, y = np.meshgrid(np.linspace(x0, x1, 161), np.linspace(y0, y1, 161))
         height = surface.loss(x, y)
-        levels = np.quantile(height, np.linspace(0, 1, 14)[1:])
+        levels = np.quantile(height, np.linspace(0, 1, 10)[1:])
         ax.contour(x, y, height, levels=levels, colors=plots.GREY, linewidths=0.6, alpha=0.7)
         lr = best[surface.name, "RMSProp"].lr
         run = np.stack(list(positions(surface, "RMSProp", lr, np.array(starts[surface.name]))))
