@@ -12,7 +12,7 @@ from paths import MORE, PATHS, SIZE, bind, installed
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: make bench")
 
 SIZES = [10**k for k in range(3, 9)]
-TURNS = 7
+TURNS = 3
 KEPT = 2 * 10**7  # arrays of more elements are made anew each turn: all paths' would not fit
 CASES = [
     (n, threads, turn, name)
@@ -48,4 +48,4 @@ def test_step(benchmark, n, threads, turn, name):
     bind(threads)
     iterations = max(1, 3 * 10**5 // n)
     benchmark.extra_info.update(n=n, threads=threads, turn=turn, path=name)
-    benchmark.pedantic(run, rounds=5 if n < 10**8 else 2, iterations=iterations, warmup_rounds=1)
+    benchmark.pedantic(run, rounds=5 if n < 10**8 else 1, iterations=iterations, warmup_rounds=1)

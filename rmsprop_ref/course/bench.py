@@ -39,5 +39,7 @@ def measured(path: str, n: int = SIZE, threads: int = 1, what: str = "ns") -> fl
     rows = {(r["path"], r["n"], r["threads"]): r for r in stored()["rows"]}
     if (path, n, threads) not in rows:
         known = ", ".join(sorted({r["path"] for r in stored()["rows"]}))
-        raise KeyError(f"{path!r} with n={n}, threads={threads} was not measured: there are {known}")
+        raise KeyError(
+            f"{path!r} with n={n}, threads={threads} was not measured: there are {known}"
+        )
     return float(rows[path, n, threads][what])

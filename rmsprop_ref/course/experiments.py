@@ -29,9 +29,13 @@ import numpy as np
 DATA = Path(__file__).parent / "data"
 # Each module that has experiments names them in EXPERIMENTS; here is where each is.
 MODULES: dict[str, str] = {
+    "audit": "rmsprop_ref.course.audit",
+    "audit_vanishing": "rmsprop_ref.course.audit",
     "digit_rates": "rmsprop_ref.course.convnet",
     "digits": "rmsprop_ref.course.convnet",
     "edge": "rmsprop_ref.course.dynamics",
+    "imbalance": "rmsprop_ref.course.imbalance",
+    "sequences": "rmsprop_ref.course.recurrent",
     "surfaces": "rmsprop_ref.course.surfaces",
 }
 

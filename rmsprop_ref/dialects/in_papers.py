@@ -64,7 +64,8 @@ def torch7(
 ) -> Rule:
     """What PyTorch took over; ``initialMean`` is where the average starts.
 
-    For thirteen weeks of 2016 (8 June to 6 September) it started at 1. λθ is added to the caller's own gradient.
+    For thirteen weeks of 2016 (8 June to 6 September) it started at 1. λθ is added to the caller's
+    own gradient.
     """
     return Rule(
         lr=learningRate,

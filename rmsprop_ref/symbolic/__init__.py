@@ -15,6 +15,15 @@ Symbols without an index are the values before the step (``theta`` is θ at t-1)
 gradient there, and ``theta_t``, ``v_t``, ``m_t``, ``b_t`` are the values after it.
 """
 
+from rmsprop_ref.symbolic.centered import (
+    CENTERED,
+    centered_cycle,
+    centered_noise,
+    centered_ramp,
+    centered_recursion,
+    centered_steps,
+    centered_variance,
+)
 from rmsprop_ref.symbolic.convergence import (
     CONVERGENCE,
     boundary_of_a_large_gradient,
@@ -69,7 +78,7 @@ from rmsprop_ref.symbolic.update import (
     symbolized,
 )
 
-THEOREMS = (*RMSPROP, *DYNAMICS, *CONVERGENCE, *SCALING, *CONVERSIONS)
+THEOREMS = (*RMSPROP, *DYNAMICS, *CONVERGENCE, *SCALING, *CENTERED, *CONVERSIONS)
 
 __all__ = [
     "THEOREMS",
@@ -79,6 +88,12 @@ __all__ = [
     "adam",
     "boundary_of_a_large_gradient",
     "boundary_of_a_small_mean",
+    "centered_cycle",
+    "centered_noise",
+    "centered_ramp",
+    "centered_recursion",
+    "centered_steps",
+    "centered_variance",
     "correction_as_schedule",
     "cycle_in_the_plane",
     "decay_in_units",
