@@ -177,7 +177,7 @@ def draw(found: dict[str, Any]) -> None:
         points = sorted((r["n"], r["ns"]) for r in rows if r["path"] == path)
         if points:
             (line,) = ax.loglog(*zip(*points, strict=True), **{"marker": ".", **style})
-            plots.label_line(line, path)
+            plots.label_line(line, path, dy={BOUND: -8, "fast.step_, Numba": 6}.get(path, 0))
     ax.set(xlabel="elements", ylabel="ns an element")
     ax.set_title("Small arrays pay for the call, large ones for the memory")
     fig.savefig(HERE / "_static" / "speed_sizes.png", metadata={"Software": None})

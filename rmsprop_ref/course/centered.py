@@ -185,7 +185,10 @@ def beside_noise(
 def among_equals(
     k: float, centered: bool, rates: Any, *, steps: int, runs: int, seed: int
 ) -> Array:
-    """The final losses, of shape ``(rates, runs)``, of ten weights on ½x² from 1, with noise 1/k."""
+    """The final losses, of shape ``(rates, runs)``, of ten weights on ½x², with noise 1/k.
+
+    All start at 1, so that k is the ratio of the first gradient to its noise.
+    """
     eta = np.asarray(rates, float)[:, None, None]
     rule = Rule(lr=1.0, beta=0.9, eps_out=1e-12, centered=centered)
     scaled = 1 / eta + np.zeros((len(rates), runs, 10))

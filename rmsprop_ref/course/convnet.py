@@ -198,7 +198,7 @@ def digits(seed: int = 15) -> dict[str, tuple[Array, Array]]:
     """scikit-learn's 1797 digits in three parts: images (N, 8, 8), from 0 to 1, and labels (N,).
 
     Every class is divided alike: a fifth is for validation, a fifth for the test, the rest to train
-    on. (From the UCI repository, Alpaydin & Kaynak 1998, CC BY 4.0; scikit-learn ships them.)
+    on. (UCI's optdigits, Alpaydin & Kaynak 1998: the file of 13 writers that scikit-learn ships.)
     """
     from sklearn.datasets import load_digits
 

@@ -518,7 +518,7 @@ def tune_and_run(task: str, cell: str, length: int, steps: int, method: str) -> 
 def _jobs() -> list[dict[str, Any]]:
     settings = [
         *(("adding", "tanh", length, 2000) for length in (10, 20, 40)),
-        *(("adding", "lstm", length, 1000) for length in (20, 40)),
+        ("adding", "lstm", 40, 1000),
         *(("recall", "tanh", length, 1000) for length in (10, 20, 40)),
         *(("quadrants", "sigmoid", depth, 2000) for depth in (1, 2, 4, 6)),
         ("text", "lstm", 20, 600),
