@@ -131,10 +131,11 @@ def ledger(
     held = state * (share if stage >= 1 else whole)
     held += number * (share if stage >= 2 else whole)
     held += number * (share if stage >= 3 else whole)
-    once = np.zeros(workers, int)  # a walk round the ring: every piece but one
+    scattered, gathered = np.zeros(workers, int), np.zeros(workers, int)
     for shift in range(workers - 1):
-        once += np.roll(sizes, shift)
+        scattered += np.roll(sizes, shift + 1)
+        gathered += np.roll(sizes, shift)
     # Sums of gradients, then new parameters; or, where no worker has all parameters, these once
     # before the forward pass and once more before the backward pass.
-    walks = 2 if stage < 3 else 3
-    return held, number * walks * int(once.max())
+    sent = scattered + (1 if stage < 3 else 2) * gathered
+    return held, number * int(sent.max())
