@@ -11,6 +11,7 @@ import sympy
 from rmsprop_ref import Rule, State, step
 from rmsprop_ref.course.experiments import stored
 from rmsprop_ref.course.recurrent import (
+    SGD_RATE,
     TASKS,
     Network,
     Stack,
@@ -139,6 +140,12 @@ def test_a_stored_run_of_a_recurrent_network():
     rates = ladder("SGD, clipped", "recall")[:3]
     again = final(train("recall", "tanh", 10, 1000, "SGD, clipped", rates, range(3))).mean(-1)
     np.testing.assert_allclose(again, result["tuning"][:3], rtol=1e-5)
+
+
+def test_the_mixtures_leave_gradient_descent_its_own_best_rate():
+    job = {"task": "recall", "cell": "tanh", "length": 20, "steps": 1000, "method": "SGD"}
+    (result,) = (found for each, found in stored("sequences") if each == job)
+    assert result["best"] == pytest.approx(SGD_RATE, rel=1e-5)
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.5, 0.9, 0.999])

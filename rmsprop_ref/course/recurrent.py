@@ -432,7 +432,7 @@ PARTS: dict[str, tuple[family.Step, float]] = {
 # The ladders start higher where trials showed the best rate at their upper end.
 RAISED = {
     "quadrants": {"SGD": 30, "SGD, clipped": 10, "momentum": 10, "AdaGrad": 3, "RMSProp": 3},
-    "text": {"SGD": 10, "SGD, clipped": 10, "momentum": 10, "AdaGrad": 1, "RMSProp": 3},
+    "text": {"SGD": 30, "SGD, clipped": 10, "momentum": 30, "AdaGrad": 1, "RMSProp": 3},
 }
 TUNING, FRESH = range(3), range(100, 109)  # seeds
 BATCH, HIDDEN = 16, 16
