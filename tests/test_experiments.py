@@ -51,7 +51,7 @@ def toy(monkeypatch):
 def test_threads_and_processes(toy):
     with ThreadPoolExecutor(2) as pool:
         assert experiments.compute("toy", pool) == EXPECTED
-    with ProcessPoolExecutor(2, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert experiments.compute("toy", pool) == EXPECTED
 
 
