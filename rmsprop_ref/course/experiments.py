@@ -5,8 +5,9 @@ together are independent, so any executor of the form of :mod:`concurrent.future
 of processes, which is the default, or a Dask cluster's. The results lie in ``course/data``, one
 JSON file an experiment, beside the jobs, the versions and the command that gave them.
 
->>> table = stored("digits")  # doctest: +SKIP
->>> [r["accuracy"] for job, r in table if job["method"] == "RMSProp"]  # doctest: +SKIP
+>>> job, result = stored("edge")[0]
+>>> job, sorted(result)
+({'beta': 0.5, 'seed': 0}, ['along', 'first', 'second'])
 """
 
 from __future__ import annotations
@@ -99,17 +100,10 @@ def compute(name: str, executor: Executor, *, show: bool = False) -> list[tuple[
     what = experiment(name)
     futures = {executor.submit(what.run, **job): i for i, job in enumerate(what.jobs)}
     results: dict[int, Result] = {}
-    done = _as_completed(futures)
-    for future in tqdm(done, total=len(futures), desc=name, unit="job", disable=not show):
+    bar = tqdm(as_completed(futures), total=len(futures), desc=name, unit="job", disable=not show)
+    for future in bar:
         results[futures[future]] = future.result()
     return [(job, results[i]) for i, job in enumerate(what.jobs)]
-
-
-def _as_completed(futures: Any) -> Any:
-    """Futures in the order in which they end; a Dask client's have a function of their own."""
-    if type(next(iter(futures))).__module__.startswith("distributed"):
-        return importlib.import_module("distributed").as_completed(list(futures))
-    return as_completed(futures)
 
 
 def write(name: str, table: Sequence[tuple[Job, Result]], seconds: float) -> Path:
