@@ -18,9 +18,9 @@ import numba
 import numpy as np
 
 from rmsprop_ref import Rule, State, fast, init, step
+from rmsprop_ref.course.bench import BOUND
 
 RULE = Rule(lr=0.01, beta=0.9, eps_out=1e-8)
-BOUND = "five streams"
 
 
 def arrays(n: int) -> tuple[Any, Any, Any]:
@@ -242,7 +242,6 @@ PATHS: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, bool]] = {
 }
 
 # Measured at one size on one thread, for the chapter: blocks of other sizes, rules of more streams.
-SIZE = 10**7
 MORE: dict[str, tuple[Callable[[int, int], Callable[[], Any]], str, bool]] = {
     f"blocks of {2**k}": (_fast("numpy", block=2**k), "numpy", False) for k in range(8, 24)
 } | {

@@ -7,7 +7,9 @@ among them. A ratio is taken within its turn; the table has the medians over the
 import gc
 
 import pytest
-from paths import MORE, PATHS, SIZE, bind, installed
+from paths import MORE, PATHS, bind, installed
+
+from rmsprop_ref.course.bench import SIZE
 
 pytest.importorskip("pytest_benchmark", reason="pytest-benchmark is not installed: make bench")
 

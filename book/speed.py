@@ -15,12 +15,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rmsprop_ref.course import plots
+from rmsprop_ref.course.bench import BOUND, SIZE, STORED
 
 HERE = Path(__file__).parent
-STORED = HERE.parent / "rmsprop_ref" / "course" / "data" / "bench.json"
 PAGE = HERE / "speed.md"
-BOUND = "five streams"
-SIZE = 10**7  # here other things too are measured, which the chapter shows
 # Labels of lines that end close together, in points.
 LIFTED = {BOUND: -10, "fast.step_, Numba": 2, "optax, jitted": 5}
 LIBRARIES = ("numpy", "numba", "jax", "optax", "torch", "tensorflow-cpu")

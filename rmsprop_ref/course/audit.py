@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rmsprop_ref.course import family
 from rmsprop_ref.course.convnet import BATCH, NETWORK, cross_entropy, digits
-from rmsprop_ref.course.experiments import Experiment, stored
+from rmsprop_ref.course.experiments import Experiment, short, stored
 
 Array = NDArray[Any]
 EPOCHS, PER_EPOCH = 12, 33
@@ -388,11 +388,6 @@ def run(what: str, **job: Any) -> dict[str, Any]:
     """A job of the experiment."""
     answer: dict[str, Any] = _KINDS[what](**job)
     return answer
-
-
-def short(values: Any) -> list[float | None]:
-    """Six digits of each, and None for what is not finite."""
-    return [float(f"{x:.6g}") if np.isfinite(x) else None for x in np.asarray(values, float)]
 
 
 def _jobs() -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from rmsprop_ref.course import family, plots
-from rmsprop_ref.course.experiments import Experiment, stored
+from rmsprop_ref.course.experiments import Experiment, short, stored
 
 Array = NDArray[Any]
 
@@ -356,7 +356,7 @@ def tune(method: str, lr: float, unit: float) -> dict[str, Any]:
     """
     budgets = BUDGETS if unit == 1 else (15,)
     _, curves = train(method, lr, TUNING, budgets[-1], unit=unit)
-    return {name: [_short(curve[n - 1]) for n in budgets] for name, curve in curves.items()}
+    return {name: [short(curve[n - 1]) for n in budgets] for name, curve in curves.items()}
 
 
 @cache
@@ -414,7 +414,7 @@ def compete(method: str, lr: float, epochs: int, unit: float) -> dict[str, Any]:
     rows: dict[str, list[float]] = {}
     for few in np.split(np.array(FRESH), 5):  # four at once fit the cache
         theta, curves = train(method, lr, few.tolist(), epochs, unit=unit)
-        found["curve"] += [_short(curve) for curve in curves["validation"].T]
+        found["curve"] += [short(curve) for curve in curves["validation"].T]
         for part in ("train", "validation", "test"):
             losses, right = evaluate(theta, part, unit)
             rows.setdefault(f"{part} loss", []).extend(losses.mean(1))
@@ -423,8 +423,8 @@ def compete(method: str, lr: float, epochs: int, unit: float) -> dict[str, Any]:
     if epochs != 15:
         del found["curve"]
     elif unit == 1:
-        found["test loss by image"] = _short(each)  # the mean over seeds
-    return found | {name: _short(values) for name, values in rows.items()}
+        found["test loss by image"] = short(each)  # the mean over seeds
+    return found | {name: short(values) for name, values in rows.items()}
 
 
 def watch(method: str, lr: float, epochs: int, seed: int) -> dict[str, Any]:
@@ -452,7 +452,7 @@ def watch(method: str, lr: float, epochs: int, seed: int) -> dict[str, Any]:
     if "v" in last:
         roots = {name: np.sqrt(v).ravel() for name, v in NETWORK.views(last["v"]).items()}
         edges = 10.0 ** (np.arange(-20, 5) / 2)
-        found["root v"] = {n: _short(np.quantile(r, QUANTILES)) for n, r in roots.items()}
+        found["root v"] = {n: short(np.quantile(r, QUANTILES)) for n, r in roots.items()}
         found["histogram"] = {n: np.histogram(r, edges)[0].tolist() for n, r in roots.items()}
         found["below"] = {n: int((r < edges[0]).sum()) for n, r in roots.items()}
     return found
@@ -493,11 +493,6 @@ _KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 def second(what: str, **job: Any) -> dict[str, Any]:
     """A job of the experiment "digits", which follows "digit_rates"."""
     return _KINDS[what](**job)
-
-
-def _short(values: Any) -> list[float | None]:
-    """Six digits of each, and None for what is not finite."""
-    return [float(f"{x:.6g}") if np.isfinite(x) else None for x in np.asarray(values, float)]
 
 
 def _first_jobs() -> list[dict[str, Any]]:

@@ -106,6 +106,11 @@ def compute(name: str, executor: Executor, *, show: bool = False) -> list[tuple[
     return [(job, results[i]) for i, job in enumerate(what.jobs)]
 
 
+def short(values: Any) -> list[float | None]:
+    """Numbers for a result: six digits of each, and None for what is not finite."""
+    return [float(f"{x:.6g}") if np.isfinite(x) else None for x in np.asarray(values, float)]
+
+
 def write(name: str, table: Sequence[tuple[Job, Result]], seconds: float) -> Path:
     """Store the results of an experiment, with what gave them."""
     path = DATA / f"{name}.json"

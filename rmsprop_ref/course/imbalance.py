@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rmsprop_ref.course import family
+from rmsprop_ref.course.convnet import cross_entropy
 from rmsprop_ref.course.experiments import Experiment, stored
 
 Array = NDArray[Any]
@@ -51,14 +52,8 @@ def loss_and_gradient(weights: Array, inputs: Array, labels: Array) -> tuple[Arr
 
     Shapes: weights (features, classes), inputs (n, features), labels (n,), losses (n,).
     """
-    here = np.arange(len(labels))
-    logits = inputs @ weights
-    logits = logits - logits.max(axis=1, keepdims=True)
-    odds = np.exp(logits)
-    total = odds.sum(axis=1, keepdims=True)
-    losses = np.log(total[:, 0]) - logits[here, labels]
-    excess = odds / total
-    excess[here, labels] -= 1
+    losses, excess = cross_entropy(inputs @ weights, labels)
+    excess[np.arange(len(labels)), labels] -= 1
     return losses, inputs.T @ excess / len(labels)
 
 
