@@ -6,6 +6,7 @@ import pytest
 from rmsprop_ref import Rule, init, step
 from rmsprop_ref.course import convnet, family
 from rmsprop_ref.course.convnet import NETWORK, Network
+from rmsprop_ref.course.experiments import short
 
 SMALL = Network(side=6, kernels=(3, 2), filters=(2, 3), classes=4)
 
@@ -131,7 +132,7 @@ def test_training_repeats_itself_and_learns():
 
 def test_a_divergence_is_an_outcome():
     _, curves = convnet.train("SGD", 1e6, [1], 1)
-    assert convnet._short(curves["validation"][:, 0])[0] is None or curves["validation"][0] > 10
+    assert short(curves["validation"][:, 0])[0] is None or curves["validation"][0] > 10
 
 
 def test_a_unit_is_a_rate_for_the_first_tensor():
